@@ -1,0 +1,215 @@
+//! Connect's `ConfigDef`, derived from the JSON schema of a configuration struct.
+//!
+//! Name, type, default and choices come from the field; documentation from its doc comment; `x-importance`,
+//! `x-group`, `x-width`, `x-display` and `x-dependents` from `#[schemars(extend(...))]`.
+
+use serde_json::Value as Json;
+
+use super::{ConfigSpec, Invalid};
+
+/// Connect's type of a configuration value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "names say it")]
+pub enum ConfigType {
+    Boolean,
+    Int,
+    Short,
+    Long,
+    Double,
+    String,
+    List,
+    Password,
+    Class,
+}
+
+impl ConfigType {
+    /// As REST spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "BOOLEAN",
+            Self::Int => "INT",
+            Self::Short => "SHORT",
+            Self::Long => "LONG",
+            Self::Double => "DOUBLE",
+            Self::String => "STRING",
+            Self::List => "LIST",
+            Self::Password => "PASSWORD",
+            Self::Class => "CLASS",
+        }
+    }
+}
+
+/// Definition of one key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigKey {
+    /// Key, such as `poll.interval.ms`.
+    pub name: String,
+    /// Type.
+    pub ty: ConfigType,
+    /// Whether it must be given; what must not has a default, if only null.
+    pub required: bool,
+    /// Default as Connect prints it.
+    pub default: Option<String>,
+    /// `HIGH`, `MEDIUM` or `LOW`.
+    pub importance: String,
+    /// The field's doc comment.
+    pub documentation: String,
+    /// Heading under which tools show it.
+    pub group: Option<String>,
+    /// Position within the group, from 1; -1 without group.
+    pub order: i32,
+    /// `NONE`, `SHORT`, `MEDIUM` or `LONG`.
+    pub width: String,
+    /// Name to show.
+    pub display_name: String,
+    /// Keys whose meaning depends on this one.
+    pub dependents: Vec<String>,
+    /// Values to choose from; empty means any.
+    pub choices: Vec<String>,
+    /// Least value of a number.
+    pub minimum: Option<i64>,
+    /// Greatest value of a number.
+    pub maximum: Option<i64>,
+}
+
+/// The definitions of `T`'s fields, in their order.
+pub fn config_def<T: ConfigSpec>() -> Vec<ConfigKey> {
+    let mut settings = schemars::generate::SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
+    let mut orders = std::collections::HashMap::<String, i32>::new();
+    let mut keys = Vec::with_capacity(properties.len());
+    for (name, property) in properties {
+        let mut key = key(name, property, required.contains(&name.as_str()));
+        if let Some(group) = &key.group {
+            let order = orders.entry(group.clone()).or_default();
+            *order += 1;
+            key.order = *order;
+        }
+        keys.push(key);
+    }
+    keys
+}
+
+fn key(name: &str, property: &Json, required: bool) -> ConfigKey {
+    let text = |key: &str| property[key].as_str().map(str::to_owned);
+    // An `Option` of an enumeration is `anyOf` it and null.
+    let inner = property["anyOf"].get(0).unwrap_or(property);
+    let choices = choices(inner);
+    let group = text("x-group");
+    ConfigKey {
+        name: name.to_owned(),
+        ty: ty(property, inner),
+        required,
+        default: default(&property["default"]),
+        importance: text("x-importance").unwrap_or_else(|| "MEDIUM".into()),
+        documentation: text("description").unwrap_or_default().replace('\n', " "),
+        order: -1,
+        width: text("x-width")
+            .unwrap_or_else(|| if group.is_some() { "MEDIUM" } else { "NONE" }.into()),
+        display_name: text("x-display").unwrap_or_else(|| name.to_owned()),
+        dependents: strings(&property["x-dependents"]),
+        group,
+        minimum: inner["minimum"].as_i64(),
+        maximum: inner["maximum"].as_i64(),
+        choices,
+    }
+}
+
+fn ty(property: &Json, inner: &Json) -> ConfigType {
+    let ty = inner["type"].as_str().or_else(|| inner["type"][0].as_str());
+    match (ty, inner["format"].as_str()) {
+        (Some("boolean"), _) => ConfigType::Boolean,
+        (Some("integer"), Some("int16" | "uint16")) => ConfigType::Short,
+        (Some("integer"), Some("int64" | "uint64")) => ConfigType::Long,
+        (Some("integer"), _) => ConfigType::Int,
+        (Some("number"), _) => ConfigType::Double,
+        (Some("array"), _) => ConfigType::List,
+        (_, Some("password")) => ConfigType::Password,
+        (_, Some("class")) => ConfigType::Class,
+        _ if property["x-class"].as_bool() == Some(true) => ConfigType::Class,
+        _ => ConfigType::String,
+    }
+}
+
+fn choices(inner: &Json) -> Vec<String> {
+    let simple = strings(&inner["enum"]);
+    if !simple.is_empty() {
+        return simple;
+    }
+    // With doc comments on its variants, an enumeration is `oneOf` constants and lists of names.
+    let variants = inner["oneOf"].as_array().into_iter().flatten();
+    variants
+        .flat_map(|variant| match variant["const"].as_str() {
+            Some(name) => vec![name.to_owned()],
+            None => strings(&variant["enum"]),
+        })
+        .collect()
+}
+
+fn strings(list: &Json) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|s| s.as_str().map(str::to_owned)).collect()
+}
+
+fn default(value: &Json) -> Option<String> {
+    match value {
+        Json::Null => None,
+        Json::String(text) => Some(text.clone()),
+        Json::Array(items) => {
+            let items = items.iter().map(|item| item.as_str().unwrap_or_default());
+            Some(items.collect::<Vec<_>>().join(","))
+        }
+        other => Some(other.to_string()),
+    }
+}
+
+impl ConfigKey {
+    /// What is wrong with the given value, or with its absence.
+    pub fn check(&self, value: Option<&String>) -> Option<Invalid> {
+        let name = &self.name;
+        let Some(value) = value else {
+            let message =
+                format!("Missing required configuration \"{name}\" which has no default value.");
+            return self.required.then(|| Invalid::new(name, message));
+        };
+        let invalid = |why: &str| Some(Invalid::value(name, value, why));
+        let text = value.trim();
+        match self.ty {
+            ConfigType::Boolean
+                if !text.eq_ignore_ascii_case("true") && !text.eq_ignore_ascii_case("false") =>
+            {
+                invalid("Expected value to be either true or false")
+            }
+            ConfigType::Int | ConfigType::Short | ConfigType::Long => {
+                let number = match self.ty {
+                    ConfigType::Int => text.parse::<i32>().ok().map(i64::from),
+                    ConfigType::Short => text.parse::<i16>().ok().map(i64::from),
+                    _ => text.parse::<i64>().ok(),
+                };
+                match (number, self.minimum, self.maximum) {
+                    (None, ..) => invalid(&format!("Not a number of type {}", self.ty.name())),
+                    (Some(n), Some(min), _) if n < min => {
+                        invalid(&format!("Value must be at least {min}"))
+                    }
+                    (Some(n), _, Some(max)) if n > max => {
+                        invalid(&format!("Value must be no more than {max}"))
+                    }
+                    _ => None,
+                }
+            }
+            ConfigType::Double if text.parse::<f64>().is_err() => {
+                invalid("Not a number of type DOUBLE")
+            }
+            ConfigType::String
+                if !self.choices.is_empty()
+                    && !self.choices.iter().any(|choice| choice.eq_ignore_ascii_case(text)) =>
+            {
+                invalid(&format!("String must be one of: {}", self.choices.join(", ")))
+            }
+            _ => None,
+        }
+    }
+}

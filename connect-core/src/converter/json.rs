@@ -1,0 +1,284 @@
+//! `org.apache.kafka.connect.json.JsonConverter`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Converter, SchemaAndValue, json_decode, json_encode::Encoder, json_schema};
+use crate::{
+    data::{Schema, Value},
+    error::{Error, Result},
+};
+
+/// How a `Decimal` is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum DecimalFormat {
+    /// Base64 of the unscaled integer.
+    #[default]
+    Base64,
+    /// A JSON number.
+    Numeric,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn cache_size() -> i32 {
+    1000
+}
+
+/// Keys of the JSON converter (`org.apache.kafka.connect.json.JsonConverterConfig`).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct JsonConverterConfig {
+    /// Include schemas within each of the serialized values and keys.
+    #[serde(rename = "schemas.enable", default = "yes")]
+    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Schemas", "x-display" = "Enable Schemas"))]
+    pub schemas_enable: bool,
+    /// The maximum number of schemas that can be cached in this converter instance.
+    #[serde(rename = "schemas.cache.size", default = "cache_size")]
+    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Schemas", "x-display" = "Schema Cache Size"))]
+    pub schemas_cache_size: i32,
+    /// Controls which format this converter will serialize decimals in. This value is case insensitive and can be
+    /// either 'BASE64' (default) or 'NUMERIC'.
+    #[serde(rename = "decimal.format", default)]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Serialization", "x-display" = "Decimal Format"))]
+    pub decimal_format: DecimalFormat,
+    /// Whether to replace fields that have a default value and that are null to the default value. When set to
+    /// true, the default value is used, otherwise null is used.
+    #[serde(rename = "replace.null.with.default", default = "yes")]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Schemas", "x-display" = "Replace null with default"))]
+    pub replace_null_with_default: bool,
+}
+
+/// Encodes and decodes JSON, with the schema in every message (`schemas.enable`) or without.
+///
+/// The text of a schema is written and parsed once: it is found again by the address of the schema when
+/// encoding, and by its own text when decoding.
+pub struct JsonConverter {
+    config: JsonConverterConfig,
+    /// Envelope up to the payload, by schema; the `Arc` keeps the address from being used again.
+    envelopes: HashMap<usize, (Arc<Schema>, Bytes)>,
+    last_envelope: Option<(usize, Bytes)>,
+    schemas: HashMap<Bytes, Option<Arc<Schema>>>,
+}
+
+impl JsonConverter {
+    /// A converter with empty caches.
+    pub fn new(config: JsonConverterConfig) -> Self {
+        Self { config, envelopes: HashMap::new(), last_envelope: None, schemas: HashMap::new() }
+    }
+
+    fn envelope(&mut self, schema: &Arc<Schema>) -> Result<Bytes> {
+        let address = Arc::as_ptr(schema) as usize;
+        if let Some((last, envelope)) = &self.last_envelope
+            && *last == address
+        {
+            return Ok(envelope.clone());
+        }
+        if let Some((_, envelope)) = self.envelopes.get(&address) {
+            self.last_envelope = Some((address, envelope.clone()));
+            return Ok(envelope.clone());
+        }
+        let json = json_schema::to_json(schema, &self.encoder())?;
+        let envelope = Bytes::from(format!("{{\"schema\":{json},\"payload\":"));
+        if self.envelopes.len() as i64 >= i64::from(self.config.schemas_cache_size.max(1)) {
+            self.envelopes.clear();
+        }
+        self.envelopes.insert(address, (Arc::clone(schema), envelope.clone()));
+        self.last_envelope = Some((address, envelope.clone()));
+        Ok(envelope)
+    }
+
+    fn encoder(&self) -> Encoder {
+        Encoder {
+            numeric_decimals: self.config.decimal_format == DecimalFormat::Numeric,
+            replace_null_with_default: self.config.replace_null_with_default,
+        }
+    }
+
+    /// The schema of this JSON text, parsed once for each distinct text.
+    fn schema(&mut self, json: &Bytes) -> Result<Option<Arc<Schema>>> {
+        if let Some(schema) = self.schemas.get(json) {
+            return Ok(schema.clone());
+        }
+        let value: serde_json::Value = serde_json::from_slice(json)
+            .map_err(|e| Error::data("the schema is not JSON").with_source(e))?;
+        let schema = json_schema::from_json(&value)?;
+        if self.schemas.len() as i64 >= i64::from(self.config.schemas_cache_size.max(1)) {
+            self.schemas.clear();
+        }
+        // A copy: the cache must not keep a fetched batch alive.
+        self.schemas.insert(Bytes::copy_from_slice(json), schema.clone());
+        Ok(schema)
+    }
+}
+
+impl Converter for JsonConverter {
+    fn encode(
+        &mut self,
+        schema: Option<&Arc<Schema>>,
+        value: &Value,
+        out: &mut BytesMut,
+    ) -> Result<bool> {
+        if schema.is_none() && value.is_null() {
+            return Ok(false);
+        }
+        let encoder = self.encoder();
+        if !self.config.schemas_enable {
+            // As the JVM's, which writes the JSON text null for a null that has a schema.
+            encoder.value(schema.map(AsRef::as_ref), value, out)?;
+            return Ok(true);
+        }
+        match schema {
+            Some(schema) => out.put_slice(&self.envelope(schema)?),
+            None => out.put_slice(br#"{"schema":null,"payload":"#),
+        }
+        encoder.value(schema.map(AsRef::as_ref), value, out)?;
+        out.put_u8(b'}');
+        Ok(true)
+    }
+
+    fn decode(&mut self, message: Option<&Bytes>) -> Result<SchemaAndValue> {
+        let Some(message) = message else { return Ok((None, Value::Null)) };
+        if !self.config.schemas_enable {
+            return Ok((None, json_decode::schemaless(message, message)?));
+        }
+        let Some((schema, payload)) = json_decode::envelope(message)? else {
+            return Err(Error::data(
+                "JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not \
+                 contain additional fields. If you are trying to deserialize plain JSON data, set \
+                 schemas.enable=false in your converter configuration.",
+            ));
+        };
+        let schema = self.schema(&message.slice_ref(schema))?;
+        let value = match &schema {
+            Some(schema) => {
+                let replace = self.config.replace_null_with_default;
+                json_decode::with_schema(schema, message, payload, replace)?
+            }
+            None => json_decode::schemaless(message, payload)?,
+        };
+        Ok((schema, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{self, Properties},
+        data::{Decimal, Field, Type},
+    };
+
+    fn converter(pairs: &[(&str, &str)]) -> JsonConverter {
+        let properties: Properties =
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        JsonConverter::new(config::parse(&properties).unwrap())
+    }
+
+    fn row() -> (Arc<Schema>, Value) {
+        let field = |name: &'static str, schema: Schema| Field {
+            name: name.into(),
+            schema: Arc::new(schema),
+        };
+        let schema = Schema::new(Type::Struct(vec![
+            field("id", Schema::new(Type::Int32)),
+            field("valor", Schema::new(Type::String).optional(true)),
+            field("price", Schema::decimal(2).optional(true)),
+            field("day", Schema::date().optional(true)),
+            field("bytes", Schema::new(Type::Bytes)),
+            field("tags", Schema::new(Type::Array(Arc::new(Schema::new(Type::String))))),
+        ]))
+        .named("tabela");
+        let value = Value::Struct(vec![
+            Value::Int32(7),
+            Value::String("é\"\\\n\u{1}".into()),
+            "12.34".parse::<Decimal>().unwrap().into(),
+            Value::Date(18690),
+            Value::Bytes(Bytes::from_static(&[0, 255])),
+            Value::Array(vec![Value::String("a".into())]),
+        ]);
+        (Arc::new(schema), value)
+    }
+
+    fn encode(converter: &mut JsonConverter, schema: &Arc<Schema>, value: &Value) -> Bytes {
+        let mut out = BytesMut::new();
+        assert!(converter.encode(Some(schema), value, &mut out).unwrap());
+        out.freeze()
+    }
+
+    #[test]
+    fn with_schema_as_the_jvm_writes_it() {
+        let (schema, value) = row();
+        let mut json = converter(&[]);
+        let message = encode(&mut json, &schema, &value);
+        assert_eq!(
+            std::str::from_utf8(&message).unwrap(),
+            concat!(
+                r#"{"schema":{"type":"struct","fields":["#,
+                r#"{"type":"int32","optional":false,"field":"id"},"#,
+                r#"{"type":"string","optional":true,"field":"valor"},"#,
+                r#"{"type":"bytes","optional":true,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2"},"field":"price"},"#,
+                r#"{"type":"int32","optional":true,"name":"org.apache.kafka.connect.data.Date","version":1,"field":"day"},"#,
+                r#"{"type":"bytes","optional":false,"field":"bytes"},"#,
+                r#"{"type":"array","items":{"type":"string","optional":false},"optional":false,"field":"tags"}"#,
+                r#"],"optional":false,"name":"tabela"},"payload":"#,
+                r#"{"id":7,"valor":"é\"\\\n\u0001","price":"BNI=","day":18690,"bytes":"AP8=","tags":["a"]}}"#,
+            )
+        );
+        assert_eq!(encode(&mut json, &schema, &value), message, "from the cache");
+        let (read, back) = json.decode(Some(&message)).unwrap();
+        assert_eq!((read.as_deref(), back), (Some(&*schema), value));
+    }
+
+    #[test]
+    fn without_schema_text_is_shared_with_the_message() {
+        let (schema, value) = row();
+        let mut json = converter(&[("schemas.enable", "false"), ("decimal.format", "NUMERIC")]);
+        let message = encode(&mut json, &schema, &value);
+        assert!(std::str::from_utf8(&message).unwrap().contains(r#""price":12.34,"#));
+        let (schema, value) = json.decode(Some(&message)).unwrap();
+        assert!(schema.is_none());
+        let Some(Value::Array(tags)) = value.get("tags") else { panic!("{value:?}") };
+        let address = tags[0].as_str().unwrap().as_ptr();
+        assert!(message.as_ptr_range().contains(&address));
+        assert_eq!(value.get("valor").and_then(Value::as_str), Some("é\"\\\n\u{1}"));
+        assert_eq!(value.get("id"), Some(&Value::Int64(7)));
+    }
+
+    #[test]
+    fn null_is_a_message_without_value() {
+        let mut json = converter(&[]);
+        let mut out = BytesMut::new();
+        assert!(!json.encode(None, &Value::Null, &mut out).unwrap());
+        assert_eq!(json.decode(None).unwrap(), (None, Value::Null));
+    }
+
+    #[test]
+    fn what_is_not_of_the_format_is_a_data_error() {
+        let mut json = converter(&[]);
+        for bad in ["{", "1", r#"{"a":1}"#, r#"{"schema":{"type":"int9"},"payload":1}"#,
+            r#"{"schema":{"type":"int32","optional":false},"payload":null}"#,
+            r#"{"schema":{"type":"int32","optional":false},"payload":"x"}"#,
+            r#"{"schema":{"type":"int8","optional":false},"payload":300}"#,
+            r#"{"schema":null,"payload":1} x"#] {
+            let error = json.decode(Some(&Bytes::from_static(bad.as_bytes()))).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Data, "{bad}");
+        }
+        let mut plain = converter(&[("schemas.enable", "false")]);
+        assert!(plain.decode(Some(&Bytes::from_static(b"not json"))).is_err());
+        assert!(plain.decode(Some(&Bytes::from_static(b"\xff"))).is_err());
+    }
+
+    #[test]
+    fn payload_before_schema_and_defaults() {
+        let mut json = converter(&[]);
+        let message = br#"{"payload":{"b":null},"schema":{"type":"struct","optional":false,"fields":[{"field":"a","type":"string","optional":true},{"field":"b","type":"int64","optional":false,"default":9}]}}"#;
+        let (_, value) = json.decode(Some(&Bytes::from_static(message))).unwrap();
+        assert_eq!(value, Value::Struct(vec![Value::Null, Value::Int64(9)]));
+    }
+}

@@ -1,0 +1,352 @@
+//! JSON text to values, with a schema or without. Strings without escapes are slices of the message.
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::{
+    data::{Decimal, Schema, Text, Type, Value, logical},
+    error::{Error, Result},
+};
+
+fn parse<'m, S>(json: &'m [u8], seed: S) -> Result<S::Value>
+where
+    S: DeserializeSeed<'m>,
+{
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    seed.deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|e| Error::data("Converting byte[] to Kafka Connect data failed").with_source(e))
+}
+
+/// Decodes `json`, a part of `message`, into a schemaless value.
+pub(super) fn schemaless(message: &Bytes, json: &[u8]) -> Result<Value> {
+    parse(json, Free(message))
+}
+
+/// Decodes `json`, a part of `message`, into a value of this schema.
+pub(super) fn with_schema(
+    schema: &Schema,
+    message: &Bytes,
+    json: &[u8],
+    replace_null_with_default: bool,
+) -> Result<Value> {
+    parse(json, Typed { schema, message, replace_null_with_default })
+}
+
+/// The JSON texts of schema and payload, if the message is an object of just these.
+pub(super) fn envelope(message: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
+    struct Envelope;
+    impl<'m> Visitor<'m> for Envelope {
+        type Value = Option<(&'m [u8], &'m [u8])>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object with schema and payload")
+        }
+        fn visit_map<A: MapAccess<'m>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let (mut schema, mut payload, mut other) = (None, None, false);
+            while let Some(key) = map.next_key::<&'m str>()? {
+                let value = map.next_value::<&'m RawValue>()?.get().as_bytes();
+                match key {
+                    "schema" => schema = Some(value),
+                    "payload" => payload = Some(value),
+                    _ => other = true,
+                }
+            }
+            Ok(if other { None } else { schema.zip(payload) })
+        }
+    }
+    // A first byte that opens no object is a value without envelope, not a syntax error.
+    if message.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        return Ok(None);
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(message);
+    deserializer
+        .deserialize_map(Envelope)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|e| Error::data("Converting byte[] to Kafka Connect data failed").with_source(e))
+}
+
+/// Whatever the JSON says.
+#[derive(Clone, Copy)]
+struct Free<'b>(&'b Bytes);
+
+impl Free<'_> {
+    fn share(self, text: &str) -> Text {
+        // A slice of the message that serde_json has found to be UTF-8.
+        Text::try_from(self.0.slice_ref(text.as_bytes())).unwrap_or_default()
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Free<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Free<'_> {
+    type Value = Value;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Int64(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(i64::try_from(value).map_or_else(|_| Decimal::new(value, 0).into(), Value::Int64))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float64(value))
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value, E> {
+        Ok(Value::String(self.share(text)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.into()))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(self)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(name) = map.next_key_seed(self)? {
+            entries.push((name, map.next_value_seed(self)?));
+        }
+        Ok(Value::Map(entries))
+    }
+}
+
+/// A value of a schema's type.
+#[derive(Clone, Copy)]
+struct Typed<'s> {
+    schema: &'s Schema,
+    message: &'s Bytes,
+    replace_null_with_default: bool,
+}
+
+impl<'s> Typed<'s> {
+    fn of(self, schema: &'s Schema) -> Self {
+        Self { schema, ..self }
+    }
+
+    fn null<E: serde::de::Error>(self) -> Result<Value, E> {
+        match &self.schema.default {
+            Some(default) if self.replace_null_with_default => Ok(default.clone()),
+            _ if self.schema.optional => Ok(Value::Null),
+            Some(default) => Ok(default.clone()),
+            None => Err(E::custom(format_args!("Invalid null value for required {} field", self.name()))),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self.schema.ty {
+            Type::Int8 => "INT8",
+            Type::Int16 => "INT16",
+            Type::Int32 => "INT32",
+            Type::Int64 => "INT64",
+            Type::Float32 => "FLOAT32",
+            Type::Float64 => "FLOAT64",
+            Type::Boolean => "BOOLEAN",
+            Type::String => "STRING",
+            Type::Bytes => "BYTES",
+            Type::Array(_) => "ARRAY",
+            Type::Map(..) => "MAP",
+            Type::Struct(_) => "STRUCT",
+        }
+    }
+
+    fn integer<E: serde::de::Error>(self, n: i64) -> Result<Value, E> {
+        let out_of_range = || E::custom(format_args!("{n} is out of the range of {}", self.name()));
+        let i32 = || i32::try_from(n).map_err(|_| out_of_range());
+        match (&self.schema.ty, self.schema.logical_name()) {
+            (Type::Int32, Some(logical::DATE)) => i32().map(Value::Date),
+            (Type::Int32, Some(logical::TIME)) => i32().map(Value::Time),
+            (Type::Int64, Some(logical::TIMESTAMP)) => Ok(Value::Timestamp(n)),
+            (Type::Int8, _) => n.try_into().map(Value::Int8).map_err(|_| out_of_range()),
+            (Type::Int16, _) => n.try_into().map(Value::Int16).map_err(|_| out_of_range()),
+            (Type::Int32, _) => i32().map(Value::Int32),
+            (Type::Int64, _) => Ok(Value::Int64(n)),
+            _ => self.float(n as f64),
+        }
+    }
+
+    fn float<E: serde::de::Error>(self, n: f64) -> Result<Value, E> {
+        match self.schema.ty {
+            Type::Float32 => Ok(Value::Float32(n as f32)),
+            Type::Float64 => Ok(Value::Float64(n)),
+            _ => Err(self.mismatch(&n.to_string())),
+        }
+    }
+
+    fn mismatch<E: serde::de::Error>(self, found: &str) -> E {
+        E::custom(format_args!("Invalid type for {}: {found}", self.name()))
+    }
+
+    fn text<E: serde::de::Error>(self, text: &str, share: impl FnOnce() -> Text) -> Result<Value, E> {
+        match self.schema.ty {
+            Type::String => Ok(Value::String(share())),
+            Type::Bytes => BASE64.decode(text).map(|b| Value::Bytes(b.into())).map_err(E::custom),
+            Type::Float32 | Type::Float64 if matches!(text, "NaN" | "Infinity" | "-Infinity") => {
+                let n = match text {
+                    "NaN" => f64::NAN,
+                    "Infinity" => f64::INFINITY,
+                    _ => f64::NEG_INFINITY,
+                };
+                self.float(n)
+            }
+            _ => Err(self.mismatch("a string")),
+        }
+    }
+
+    /// A number or the base64 of the unscaled integer; the text of the number is needed, not its double.
+    fn decimal<E: serde::de::Error>(self, raw: &str) -> Result<Value, E> {
+        if raw == "null" {
+            return self.null();
+        }
+        let scale = self.schema.scale();
+        let number = match raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+            Some(text) => Decimal::from_bytes(&BASE64.decode(text).map_err(E::custom)?, scale),
+            None => raw.parse::<Decimal>().map_err(E::custom)?.rescaled(scale),
+        };
+        Ok(number.into())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Typed<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.schema.logical_name() == Some(logical::DECIMAL) {
+            let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
+            return self.decimal(raw.get());
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Typed<'_> {
+    type Value = Value;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
+        self.null()
+    }
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Value, E> {
+        match self.schema.ty {
+            Type::Boolean => Ok(Value::Boolean(value)),
+            _ => Err(self.mismatch("a boolean")),
+        }
+    }
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
+        self.integer(value)
+    }
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        let n = i64::try_from(value);
+        self.integer(n.map_err(|_| E::custom(format_args!("{value} is out of the range of INT64")))?)
+    }
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        self.float(value)
+    }
+    fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Value, E> {
+        self.text(text, || Free(self.message).share(text))
+    }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
+        self.text(text, || text.into())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        match &self.schema.ty {
+            Type::Array(items) => {
+                let mut values = Vec::new();
+                while let Some(value) = seq.next_element_seed(self.of(items))? {
+                    values.push(value);
+                }
+                Ok(Value::Array(values))
+            }
+            Type::Map(keys, values) => {
+                let mut entries = Vec::new();
+                while let Some(entry) = seq.next_element_seed(Pair(self.of(keys), self.of(values)))? {
+                    entries.push(entry);
+                }
+                Ok(Value::Map(entries))
+            }
+            _ => Err(self.mismatch("an array")),
+        }
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        match &self.schema.ty {
+            Type::Map(keys, values) => {
+                let mut entries = Vec::new();
+                while let Some(key) = map.next_key_seed(self.of(keys))? {
+                    entries.push((key, map.next_value_seed(self.of(values))?));
+                }
+                Ok(Value::Map(entries))
+            }
+            Type::Struct(fields) => {
+                let mut values: Vec<Option<Value>> = vec![None; fields.len()];
+                let mut expected = 0;
+                while let Some(name) = map.next_key_seed(Free(self.message))? {
+                    let name = name.as_str().unwrap_or_default();
+                    // Fields come in the schema's order, as a rule.
+                    let position = match fields.get(expected) {
+                        Some(field) if field.name == name => Some(expected),
+                        _ => fields.iter().position(|field| field.name == name),
+                    };
+                    match position {
+                        Some(at) => {
+                            let value = map.next_value_seed(self.of(&fields[at].schema));
+                            values[at] = Some(value.map_err(|e| {
+                                A::Error::custom(format_args!("field {name}: {e}"))
+                            })?);
+                            expected = at + 1;
+                        }
+                        None => {
+                            map.next_value::<serde::de::IgnoredAny>()?;
+                        }
+                    }
+                }
+                let values = values.into_iter().zip(fields).map(|(value, field)| match value {
+                    Some(value) => Ok(value),
+                    None => self.of(&field.schema).null().map_err(|e: A::Error| {
+                        A::Error::custom(format_args!("field {}: {e}", field.name))
+                    }),
+                });
+                values.collect::<Result<_, _>>().map(Value::Struct)
+            }
+            _ => Err(self.mismatch("an object")),
+        }
+    }
+}
+
+/// A map entry written as a list of two.
+struct Pair<'s>(Typed<'s>, Typed<'s>);
+
+impl<'de> DeserializeSeed<'de> for Pair<'_> {
+    type Value = (Value, Value);
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pair<'_> {
+    type Value = (Value, Value);
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list of key and value")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let missing = || A::Error::custom("a map entry is a list of key and value");
+        let key = seq.next_element_seed(self.0)?.ok_or_else(missing)?;
+        let value = seq.next_element_seed(self.1)?.ok_or_else(missing)?;
+        Ok((key, value))
+    }
+}

@@ -1,0 +1,138 @@
+//! Decimal numbers: an unscaled integer of any size and a scale, as `java.math.BigDecimal`.
+
+use std::{fmt, str::FromStr};
+
+use num_bigint::{BigInt, Sign};
+use num_traits::{Signed, ToPrimitive, Zero};
+
+use crate::error::{Error, Result};
+
+/// `unscaled * 10^-scale`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decimal {
+    unscaled: BigInt,
+    scale: i32,
+}
+
+impl Decimal {
+    /// Builds a number of its parts.
+    pub fn new(unscaled: impl Into<BigInt>, scale: i32) -> Self {
+        Self { unscaled: unscaled.into(), scale }
+    }
+    /// Builds a number of the two's complement, big-endian bytes that Connect stores.
+    pub fn from_bytes(unscaled: &[u8], scale: i32) -> Self {
+        Self { unscaled: BigInt::from_signed_bytes_be(unscaled), scale }
+    }
+    /// Builds a number of base-10000 digits, most significant first, as PostgreSQL sends them: the value is
+    /// the sum of `digit * 10000^(weight - index)`, given `scale` digits after the point.
+    pub fn from_base_10000(negative: bool, weight: i16, digits: &[u16], scale: i32) -> Self {
+        let mut unscaled = BigInt::zero();
+        for digit in digits {
+            unscaled = unscaled * 10_000u32 + *digit;
+        }
+        let exponent = 4 * (i32::from(weight) + 1 - digits.len() as i32);
+        let value = Self { unscaled: if negative { -unscaled } else { unscaled }, scale: -exponent };
+        value.rescaled(scale)
+    }
+    /// The unscaled integer as Connect stores it: two's complement, big-endian, as short as possible.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.unscaled.to_signed_bytes_be()
+    }
+    /// Digits after the point; negative for whole thousands and the like.
+    pub fn scale(&self) -> i32 {
+        self.scale
+    }
+    /// The same number with another scale; digits that no longer fit are cut.
+    #[must_use]
+    pub fn rescaled(mut self, scale: i32) -> Self {
+        let up = scale - self.scale;
+        let factor = BigInt::from(10u8).pow(up.unsigned_abs());
+        if up >= 0 {
+            self.unscaled *= factor;
+        } else {
+            self.unscaled /= factor;
+        }
+        self.scale = scale;
+        self
+    }
+    /// The number as an integer, if it is one and fits.
+    pub fn to_i64(&self) -> Option<i64> {
+        let whole = self.clone().rescaled(0);
+        (whole.clone().rescaled(self.scale) == *self).then(|| whole.unscaled.to_i64()).flatten()
+    }
+    /// The nearest double.
+    pub fn to_f64(&self) -> f64 {
+        self.to_string().parse().unwrap_or(f64::NAN)
+    }
+}
+
+impl fmt::Display for Decimal {
+    /// Plain notation, never an exponent (`BigDecimal.toPlainString`).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.scale <= 0 {
+            return write!(f, "{}", self.clone().rescaled(0).unscaled);
+        }
+        let scale = self.scale.unsigned_abs() as usize;
+        let digits = self.unscaled.abs().to_string();
+        let digits = format!("{digits:0>width$}", width = scale + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        let sign = if self.unscaled.sign() == Sign::Minus { "-" } else { "" };
+        write!(f, "{sign}{whole}.{fraction}")
+    }
+}
+
+impl FromStr for Decimal {
+    type Err = Error;
+    /// Reads plain and scientific notation; the scale is that of the text.
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || Error::data("not a decimal number").context("value", text);
+        let (mantissa, exponent) = match text.find(['e', 'E']) {
+            Some(at) => (&text[..at], text[at + 1..].parse::<i32>().map_err(|_| bad())?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if fraction.starts_with(['+', '-']) || exponent.unsigned_abs() > 10_000 {
+            return Err(bad());
+        }
+        let unscaled = format!("{whole}{fraction}").parse::<BigInt>().map_err(|_| bad())?;
+        Ok(Self { unscaled, scale: fraction.len() as i32 - exponent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_bytes_round_trip() {
+        for text in ["0", "-0.05", "123.45", "12345678901234567890123456789.000", "-1", "0.000"] {
+            let number: Decimal = text.parse().unwrap();
+            assert_eq!(number.to_string(), text);
+            assert_eq!(Decimal::from_bytes(&number.to_bytes(), number.scale()), number);
+        }
+        assert_eq!("1.5e3".parse::<Decimal>().unwrap().to_string(), "1500");
+        assert_eq!("15e-1".parse::<Decimal>().unwrap().to_string(), "1.5");
+        for bad in ["", "x", "1.-5", "1e", "0x1", "1e99999"] {
+            assert!(bad.parse::<Decimal>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn postgres_digits() {
+        // 12345.67 is 1 * 10000 + 2345 and 6700 / 10000.
+        assert_eq!(
+            Decimal::from_base_10000(false, 1, &[1, 2345, 6700], 2).to_string(),
+            "12345.67"
+        );
+        assert_eq!(Decimal::from_base_10000(true, -1, &[500], 2).to_string(), "-0.05");
+        assert_eq!(Decimal::from_base_10000(false, 2, &[1], 0).to_string(), "100000000");
+        assert_eq!(Decimal::from_base_10000(false, 0, &[], 2).to_string(), "0.00");
+    }
+
+    #[test]
+    fn integers_are_recognised() {
+        assert_eq!("12.00".parse::<Decimal>().unwrap().to_i64(), Some(12));
+        assert_eq!("12.01".parse::<Decimal>().unwrap().to_i64(), None);
+        assert_eq!("99999999999999999999".parse::<Decimal>().unwrap().to_i64(), None);
+    }
+}

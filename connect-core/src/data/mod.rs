@@ -1,0 +1,13 @@
+//! Connect's data model: values, and the schemas that describe them (`org.apache.kafka.connect.data`).
+
+mod decimal;
+mod schema;
+mod value;
+
+pub use decimal::Decimal;
+pub use schema::{Field, Schema, Type, logical};
+pub use value::Value;
+
+/// UTF-8 text, a slice of shared bytes: cloning it copies nothing, and text that was fetched shares the memory
+/// of its message.
+pub type Text = bytestring::ByteString;

@@ -1,0 +1,248 @@
+//! Type erasure, once, for every connector: authors keep their types, the runtime keeps `dyn`. No connector
+//! implements anything in this module.
+
+use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
+
+use crate::{
+    config::{self, ConfigKey, Invalid, Properties},
+    data::Text,
+    error::{Error, Result},
+    record::Record,
+    sink::{SinkConnector, SinkTask},
+    source::{Assigned, Polled, SourceBatch, SourceConnector, SourceTask},
+};
+
+/// A batch whose progress is JSON: one conversion per batch, none per record.
+pub struct ErasedBatch {
+    /// Source partition.
+    pub partition: Json,
+    /// Source offset.
+    pub offset: Option<Json>,
+    /// Target topic.
+    pub topic: Text,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+/// [`SourceTask`] without its types.
+#[async_trait]
+pub trait DynSourceTask: Send {
+    /// See [`SourceTask::poll`].
+    async fn poll(&mut self) -> Result<Polled<ErasedBatch>>;
+    /// See [`SourceTask::commit`].
+    async fn commit(&mut self, partition: &Json, offset: &Json) -> Result<()>;
+}
+
+#[async_trait]
+impl<T: SourceTask> DynSourceTask for T {
+    async fn poll(&mut self) -> Result<Polled<ErasedBatch>> {
+        Ok(match SourceTask::poll(self).await? {
+            Polled::Idle(wait) => Polled::Idle(wait),
+            Polled::Batch(SourceBatch { partition, offset, topic, records }) => {
+                let offset = offset.as_ref().map(to_json).transpose()?;
+                Polled::Batch(ErasedBatch {
+                    partition: to_json(&partition)?,
+                    offset,
+                    topic,
+                    records,
+                })
+            }
+        })
+    }
+    async fn commit(&mut self, partition: &Json, offset: &Json) -> Result<()> {
+        SourceTask::commit(self, &from_json(partition)?, &from_json(offset)?).await
+    }
+}
+
+/// [`SourceConnector`] without its types.
+#[async_trait]
+pub trait DynSourceConnector: Send + Sync {
+    /// See [`SourceConnector::partitions`].
+    async fn partitions(&self) -> Result<Vec<Json>>;
+    /// See [`SourceConnector::partitions_interval`].
+    fn partitions_interval(&self) -> Option<Duration>;
+    /// See [`SourceConnector::task`].
+    async fn task(&self, assigned: Vec<(Json, Option<Json>)>) -> Result<Box<dyn DynSourceTask>>;
+}
+
+#[async_trait]
+impl<C: SourceConnector> DynSourceConnector for C {
+    async fn partitions(&self) -> Result<Vec<Json>> {
+        SourceConnector::partitions(self).await?.iter().map(to_json).collect()
+    }
+    fn partitions_interval(&self) -> Option<Duration> {
+        SourceConnector::partitions_interval(self)
+    }
+    async fn task(&self, assigned: Vec<(Json, Option<Json>)>) -> Result<Box<dyn DynSourceTask>> {
+        let mut typed = Vec::with_capacity(assigned.len());
+        for (partition, offset) in assigned {
+            let offset = offset.as_ref().map(from_json).transpose()?;
+            typed.push(Assigned { partition: from_json(&partition)?, offset });
+        }
+        Ok(Box::new(SourceConnector::task(self, typed).await?))
+    }
+}
+
+/// [`SinkConnector`] without its types.
+#[async_trait]
+pub trait DynSinkConnector: Send + Sync {
+    /// See [`SinkConnector::task`].
+    async fn task(&self) -> Result<Box<dyn SinkTask>>;
+}
+
+#[async_trait]
+impl<C: SinkConnector> DynSinkConnector for C {
+    async fn task(&self) -> Result<Box<dyn SinkTask>> {
+        Ok(Box::new(SinkConnector::task(self).await?))
+    }
+}
+
+/// A live connector.
+pub enum Connected {
+    /// Source.
+    Source(Box<dyn DynSourceConnector>),
+    /// Sink, already as a factory of tasks.
+    Sink(Box<dyn DynSinkConnector>),
+}
+
+/// Which way a connector moves records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "names say it")]
+pub enum PluginType {
+    Source,
+    Sink,
+}
+
+/// What the registry stores of a connector class.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// Source or sink.
+    fn ty(&self) -> PluginType;
+    /// Its version.
+    fn version(&self) -> &'static str;
+    /// See [`SourceConnector::claims`].
+    fn claims(&self, properties: &Properties) -> bool;
+    /// Connect's `ConfigDef`.
+    fn config_def(&self) -> Vec<ConfigKey>;
+    /// Checks each key by itself, and if all are well the configuration as a whole.
+    async fn validate(&self, properties: &Properties) -> Vec<Invalid>;
+    /// Parses the configuration and connects.
+    async fn connect(&self, properties: &Properties) -> Result<Connected>;
+}
+
+struct SourcePlugin<C>(PhantomData<fn() -> C>);
+struct SinkPlugin<C>(PhantomData<fn() -> C>);
+
+macro_rules! plugin {
+    ($plugin:ident, $connector:ident) => {
+        #[async_trait]
+        impl<C: $connector> Plugin for $plugin<C> {
+            fn ty(&self) -> PluginType {
+                Self::TYPE
+            }
+            fn version(&self) -> &'static str {
+                C::VERSION
+            }
+            fn claims(&self, properties: &Properties) -> bool {
+                C::claims(properties)
+            }
+            fn config_def(&self) -> Vec<ConfigKey> {
+                config::config_def::<C::Config>()
+            }
+            async fn validate(&self, properties: &Properties) -> Vec<Invalid> {
+                let invalid = config::validate(&self.config_def(), properties);
+                if !invalid.is_empty() {
+                    return invalid;
+                }
+                match config::parse::<C::Config>(properties) {
+                    Ok(config) => C::validate(&config).await,
+                    Err(e) => vec![Invalid::new("connector.class", e.to_string())],
+                }
+            }
+            async fn connect(&self, properties: &Properties) -> Result<Connected> {
+                Ok(Self::connected(C::connect(config::parse(properties)?).await?))
+            }
+        }
+    };
+}
+plugin!(SourcePlugin, SourceConnector);
+plugin!(SinkPlugin, SinkConnector);
+
+impl<C: SourceConnector> SourcePlugin<C> {
+    const TYPE: PluginType = PluginType::Source;
+    fn connected(connector: C) -> Connected {
+        Connected::Source(Box::new(connector))
+    }
+}
+impl<C: SinkConnector> SinkPlugin<C> {
+    const TYPE: PluginType = PluginType::Sink;
+    fn connected(connector: C) -> Connected {
+        Connected::Sink(Box::new(connector))
+    }
+}
+
+/// Explicit list of plugins; no link-time magic.
+#[derive(Clone, Default)]
+pub struct Registry(BTreeMap<&'static str, Vec<Arc<dyn Plugin>>>);
+
+impl Registry {
+    /// Adds a source.
+    #[must_use]
+    pub fn source<C: SourceConnector>(self) -> Self {
+        self.add(C::NAME, C::ALIASES, Arc::new(SourcePlugin::<C>(PhantomData)))
+    }
+    /// Adds a sink.
+    #[must_use]
+    pub fn sink<C: SinkConnector>(self) -> Self {
+        self.add(C::NAME, C::ALIASES, Arc::new(SinkPlugin::<C>(PhantomData)))
+    }
+    fn add(mut self, name: &'static str, aliases: &[&'static str], plugin: Arc<dyn Plugin>) -> Self {
+        for name in std::iter::once(name).chain(aliases.iter().copied()) {
+            self.0.entry(name).or_default().push(Arc::clone(&plugin));
+        }
+        self
+    }
+    /// Adds every plugin of another list.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        for (name, plugins) in other.0 {
+            self.0.entry(name).or_default().extend(plugins);
+        }
+        self
+    }
+    /// Every class name with the first of the plugins that answer to it, in alphabetical order.
+    pub fn classes(&self) -> impl Iterator<Item = (&'static str, &dyn Plugin)> {
+        self.0.iter().filter_map(|(name, plugins)| Some((*name, plugins.first()?.as_ref())))
+    }
+    /// The plugin meant by `class`, which may be given without its package or without its `Connector` suffix.
+    /// Where several share the name, the first that claims the properties, else the first.
+    pub fn find(&self, class: &str, properties: &Properties) -> Option<Arc<dyn Plugin>> {
+        let plugins = self.0.get(class).or_else(|| {
+            let mut candidates = self.0.iter().filter(|(name, _)| {
+                let simple = name.rsplit('.').next().unwrap_or(name);
+                simple == class || simple.strip_suffix("Connector") == Some(class)
+            });
+            candidates.next().map(|(_, plugins)| plugins)
+        })?;
+        let claimed = plugins.iter().find(|plugin| plugin.claims(properties));
+        claimed.or(plugins.first()).map(Arc::clone)
+    }
+}
+
+fn to_json(progress: &impl Serialize) -> Result<Json> {
+    serde_json::to_value(progress)
+        .map_err(|e| Error::internal("source partition or offset is not JSON").with_source(e))
+}
+
+fn from_json<T: DeserializeOwned>(progress: &Json) -> Result<T> {
+    T::deserialize(progress).map_err(|e| {
+        Error::config("stored source partition or offset does not fit this connector")
+            .context("stored", progress)
+            .with_source(e)
+    })
+}
