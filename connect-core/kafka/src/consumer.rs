@@ -1,0 +1,325 @@
+//! Fetches in a consumer group. One thread polls librdkafka and hands over batches; a rebalance waits there until
+//! the task has committed what it delivered.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc as blocking,
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use connect_core::{
+    error::{Error, Result},
+    sink::{Offsets, TopicPartition},
+    transport::{Consumer, ConsumerOptions, Fetch, Fetched, Message, Subscription},
+};
+use rdkafka::{
+    ClientContext, Message as _, Offset, TopicPartitionList,
+    config::ClientConfig,
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
+    types::{RDKafkaErrorCode, RDKafkaRespErr},
+};
+use tokio::sync::mpsc;
+
+use crate::{REQUEST_TIMEOUT, blocking as run_blocking, config, config_error, request_error};
+
+/// A batch is closed when it holds this many bytes.
+const BATCH_BYTES: usize = 4 << 20;
+/// How long the polling thread waits before it looks whether it should end.
+const POLL: Duration = Duration::from_millis(100);
+
+type Client = BaseConsumer<Rebalances>;
+
+/// Tells the task of rebalances and waits until it has dealt with them.
+struct Rebalances {
+    events: mpsc::Sender<Result<Fetch>>,
+    /// Answered by the next fetch: the offsets to start from, where the task knows better than the group.
+    resumed: Mutex<blocking::Receiver<Offsets>>,
+    closed: Arc<AtomicBool>,
+}
+
+impl ClientContext for Rebalances {}
+
+impl Rebalances {
+    /// Sends the event and waits for the fetch after the one that returned it.
+    fn tell(&self, event: Fetch) -> Offsets {
+        if self.closed.load(Ordering::Acquire) || self.events.blocking_send(Ok(event)).is_err() {
+            return Offsets::new();
+        }
+        let resumed = self.resumed.lock().unwrap_or_else(PoisonError::into_inner);
+        // An error means that the task is gone: there is nothing left to wait for.
+        resumed.recv().unwrap_or_default()
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    let elements = list.elements();
+    let partition = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+        TopicPartition { topic: e.topic().into(), partition: e.partition() }
+    };
+    elements.iter().map(partition).collect()
+}
+
+fn list(offsets: &Offsets) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (tp, offset) in offsets {
+        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(*offset))?;
+    }
+    Ok(list)
+}
+
+impl ConsumerContext for Rebalances {
+    fn rebalance(&self, consumer: &Client, err: RDKafkaRespErr, tpl: &mut TopicPartitionList) {
+        let result = match err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                let starts = self.tell(Fetch::Assigned(partitions(tpl)));
+                for (tp, offset) in starts {
+                    let set = tpl.set_partition_offset(
+                        &tp.topic,
+                        tp.partition,
+                        Offset::Offset(offset),
+                    );
+                    if let Err(error) = set {
+                        tracing::error!(%error, topic = %tp.topic, "cannot set the starting offset");
+                    }
+                }
+                consumer.assign(tpl)
+            }
+            _ => {
+                let lost = consumer.assignment_lost();
+                let gone = partitions(tpl);
+                self.tell(if lost { Fetch::Lost(gone) } else { Fetch::Revoked(gone) });
+                consumer.unassign()
+            }
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "cannot take over the new assignment");
+        }
+    }
+}
+
+/// The consumer of one sink task.
+pub(crate) struct KafkaConsumer {
+    client: Arc<Client>,
+    events: mpsc::Receiver<Result<Fetch>>,
+    resume: blocking::Sender<Offsets>,
+    /// Whether the polling thread waits for the next fetch, and with which offsets it will be told to go on.
+    rebalancing: Option<Offsets>,
+    closed: Arc<AtomicBool>,
+}
+
+impl KafkaConsumer {
+    pub(crate) fn open(client: &ClientConfig, options: ConsumerOptions) -> Result<Self> {
+        let mut config = config::consumer(client, &options.client_id);
+        config.set("group.id", &options.group);
+        config::overrides(&mut config, &options.properties);
+        let (events, receiver) = mpsc::channel(1);
+        let (resume, resumed) = blocking::channel();
+        let closed = Arc::new(AtomicBool::new(false));
+        let context = Rebalances {
+            events: events.clone(),
+            resumed: Mutex::new(resumed),
+            closed: Arc::clone(&closed),
+        };
+        let client: Client = config.create_with_context(context).map_err(config_error)?;
+        let pattern;
+        let topics: Vec<&str> = match &options.subscription {
+            Subscription::Topics(topics) => topics.iter().map(String::as_str).collect(),
+            Subscription::Pattern(whole) => {
+                pattern = format!("^({whole})$");
+                vec![&pattern]
+            }
+        };
+        client.subscribe(&topics).map_err(|e| request_error("cannot subscribe", e))?;
+        let client = Arc::new(client);
+        let (polled, ended, max) = (Arc::clone(&client), Arc::clone(&closed), options.max_messages);
+        std::thread::Builder::new()
+            .name(format!("fetch-{}", options.client_id))
+            .spawn(move || poll(&polled, &events, &ended, max))
+            .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
+        Ok(Self { client, events: receiver, resume, rebalancing: None, closed })
+    }
+}
+
+/// Polls until the task is gone.
+fn poll(client: &Client, events: &mpsc::Sender<Result<Fetch>>, closed: &AtomicBool, max: usize) {
+    while !closed.load(Ordering::Acquire) && !events.is_closed() {
+        let mut batch = Batch::default();
+        let mut next = client.poll(POLL);
+        while let Some(polled) = next {
+            match polled {
+                Ok(message) => batch.push(&message),
+                Err(error) => {
+                    if let Some(error) = fatal(error)
+                        && events.blocking_send(Err(error)).is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+            if batch.count >= max || batch.bytes.len() >= BATCH_BYTES {
+                break;
+            }
+            next = client.poll(Duration::ZERO);
+        }
+        if batch.count > 0 && events.blocking_send(Ok(Fetch::Messages(batch.finish()))).is_err() {
+            return;
+        }
+    }
+}
+
+/// The error to report, if the client doesn't recover from it by itself.
+fn fatal(error: KafkaError) -> Option<Error> {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::Fatal | Code::Authentication,
+        ) => Some(request_error("cannot fetch", error)),
+        Some(Code::PartitionEOF) => None,
+        _ => {
+            tracing::debug!(%error, "the consumer recovers by itself");
+            None
+        }
+    }
+}
+
+/// Messages on their way to a [`Fetch`]: the bytes of all of them in one buffer.
+#[derive(Default)]
+struct Batch {
+    bytes: BytesMut,
+    parts: Vec<(TopicPartition, Vec<Part>)>,
+    last: usize,
+    count: usize,
+}
+
+/// A message whose key and value are the next bytes of the buffer.
+struct Part {
+    offset: i64,
+    key: Option<usize>,
+    value: Option<usize>,
+    timestamp: Option<i64>,
+    headers: Vec<(connect_core::data::Text, Option<Bytes>)>,
+    start: usize,
+}
+
+impl Batch {
+    fn push(&mut self, message: &BorrowedMessage<'_>) {
+        let (topic, partition) = (message.topic(), message.partition());
+        let same = |tp: &TopicPartition| tp.partition == partition && tp.topic == topic;
+        if !self.parts.get(self.last).is_some_and(|(tp, _)| same(tp)) {
+            self.last = self.parts.iter().position(|(tp, _)| same(tp)).unwrap_or_else(|| {
+                self.parts.push((TopicPartition { topic: topic.into(), partition }, Vec::new()));
+                self.parts.len() - 1
+            });
+        }
+        let start = self.bytes.len();
+        let key = message.key().inspect(|key| self.bytes.extend_from_slice(key)).map(<[u8]>::len);
+        let value =
+            message.payload().inspect(|value| self.bytes.extend_from_slice(value)).map(<[u8]>::len);
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers = headers.map(|h| (h.key.into(), h.value.map(Bytes::copy_from_slice)));
+        self.parts[self.last].1.push(Part {
+            offset: message.offset(),
+            key,
+            value,
+            timestamp: message.timestamp().to_millis(),
+            headers: headers.collect(),
+            start,
+        });
+        self.count += 1;
+    }
+
+    fn finish(self) -> Vec<Fetched> {
+        let bytes = self.bytes.freeze();
+        let message = |part: Part| {
+            let value_at = part.start + part.key.unwrap_or(0);
+            let message = Message {
+                partition: None,
+                key: part.key.map(|len| bytes.slice(part.start..part.start + len)),
+                value: part.value.map(|len| bytes.slice(value_at..value_at + len)),
+                headers: part.headers,
+                timestamp: part.timestamp,
+            };
+            (part.offset, message)
+        };
+        let fetched = self.parts.into_iter().map(|(origin, parts)| Fetched {
+            origin,
+            messages: parts.into_iter().map(message).collect(),
+        });
+        fetched.collect()
+    }
+}
+
+#[async_trait]
+impl Consumer for KafkaConsumer {
+    async fn fetch(&mut self) -> Result<Fetch> {
+        if let Some(offsets) = self.rebalancing.take() {
+            // The thread is gone only if it failed, which the channel tells next.
+            let _ = self.resume.send(offsets);
+        }
+        let event = self.events.recv().await;
+        let fetch = event.unwrap_or_else(|| Err(Error::internal("the consumer's thread has ended")))?;
+        if !matches!(fetch, Fetch::Messages(_)) {
+            self.rebalancing = Some(Offsets::new());
+        }
+        Ok(fetch)
+    }
+
+    async fn commit(&mut self, offsets: &Offsets) -> Result<()> {
+        let client = Arc::clone(&self.client);
+        let list = list(offsets).map_err(|e| request_error("cannot commit offsets", e))?;
+        run_blocking(move || {
+            client
+                .commit(&list, CommitMode::Sync)
+                .map_err(|e| request_error("cannot commit offsets", e))
+        })
+        .await
+    }
+
+    async fn seek(&mut self, offsets: &Offsets) -> Result<()> {
+        if let Some(starts) = &mut self.rebalancing {
+            starts.extend(offsets.clone());
+            return Ok(());
+        }
+        let client = Arc::clone(&self.client);
+        let list = list(offsets).map_err(|e| request_error("cannot seek", e))?;
+        run_blocking(move || {
+            let sought = client.seek_partitions(list, REQUEST_TIMEOUT);
+            sought.map(drop).map_err(|e| request_error("cannot seek", e))
+        })
+        .await?;
+        // What was fetched before is not what the task wants now.
+        while let Ok(event) = self.events.try_recv() {
+            if let Ok(fetch @ (Fetch::Assigned(_) | Fetch::Revoked(_) | Fetch::Lost(_))) = event {
+                return Err(Error::connection("a rebalance came between").context("event", format!("{fetch:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        // Let a rebalance that waits for this task go on.
+        let _ = self.resume.send(Offsets::new());
+        self.events.close();
+        while self.events.recv().await.is_some() {}
+        let client = Arc::clone(&self.client);
+        run_blocking(move || {
+            client.unsubscribe();
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Drop for KafkaConsumer {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}

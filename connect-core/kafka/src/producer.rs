@@ -1,0 +1,259 @@
+//! Appends batches: the records first, and when all of them are durable, the offset that covers them.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use connect_core::{
+    data::Text,
+    error::{Error, Result},
+    transport::{Append, Durable, Message, OffsetCommit, Producer},
+};
+use futures_util::FutureExt;
+use rdkafka::{
+    ClientContext,
+    config::ClientConfig,
+    error::KafkaError,
+    message::{DeliveryResult, Header, OwnedHeaders},
+    producer::{BaseRecord, ProducerContext, ThreadedProducer},
+    types::RDKafkaErrorCode,
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::{config_error, request_error};
+
+/// What is still to be acknowledged of one append.
+struct Pending {
+    left: AtomicUsize,
+    failed: Mutex<Option<KafkaError>>,
+    done: Mutex<Option<oneshot::Sender<Result<()>>>>,
+}
+
+impl Pending {
+    /// One more than the messages, for the append itself: nothing is complete before all have been sent.
+    fn new(messages: usize) -> (Arc<Self>, oneshot::Receiver<Result<()>>) {
+        let (sender, receiver) = oneshot::channel();
+        let pending = Self {
+            left: AtomicUsize::new(messages + 1),
+            failed: Mutex::new(None),
+            done: Mutex::new(Some(sender)),
+        };
+        (Arc::new(pending), receiver)
+    }
+
+    fn failed(&self, error: KafkaError) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn finished(&self, messages: usize) {
+        if self.left.fetch_sub(messages, Ordering::AcqRel) > messages {
+            return;
+        }
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let result = match failed {
+            Some(error) => Err(request_error("cannot append to the log", error)),
+            None => Ok(()),
+        };
+        if let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Nobody waits for a task that has been dropped.
+            let _ = done.send(result);
+        }
+    }
+}
+
+/// Hears from librdkafka what became of each message.
+struct Deliveries {
+    room: Arc<Notify>,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Arc<Pending>;
+    fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
+        if let Err((error, _)) = result {
+            pending.failed(error.clone());
+        }
+        pending.finished(1);
+        self.room.notify_one();
+    }
+}
+
+type Client = ThreadedProducer<Deliveries>;
+
+/// An append whose records are on their way, in the order of the calls.
+struct Ordered {
+    records: oneshot::Receiver<Result<()>>,
+    offset: Option<OffsetCommit>,
+    durable: oneshot::Sender<Result<()>>,
+}
+
+/// The producer of one task.
+pub(crate) struct KafkaProducer {
+    client: Arc<Client>,
+    room: Arc<Notify>,
+    order: mpsc::UnboundedSender<Ordered>,
+}
+
+impl KafkaProducer {
+    pub(crate) fn open(config: &ClientConfig) -> Result<Self> {
+        let room = Arc::new(Notify::new());
+        let context = Deliveries { room: Arc::clone(&room) };
+        let client: Client = config.create_with_context(context).map_err(config_error)?;
+        let client = Arc::new(client);
+        let (order, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(commit_in_order(Arc::clone(&client), Arc::clone(&room), receiver));
+        Ok(Self { client, room, order })
+    }
+}
+
+#[async_trait]
+impl Producer for KafkaProducer {
+    async fn append(&mut self, append: Append) -> Result<Durable> {
+        let count = append.messages.iter().map(|(_, messages)| messages.len()).sum();
+        let (pending, records) = Pending::new(count);
+        let (durable, wait) = oneshot::channel();
+        let ordered = Ordered { records, offset: append.offset, durable };
+        self.order.send(ordered).map_err(|_| Error::internal("the producer has been closed"))?;
+        let mut sent = 0;
+        for (topic, messages) in &append.messages {
+            for message in messages {
+                if let Err(error) = send(&self.client, &self.room, topic, message, &pending).await {
+                    // The rest was not sent: the append fails once the messages before have been answered.
+                    pending.failed(error);
+                    pending.finished(count - sent + 1);
+                    return Ok(wait.map(answered).boxed());
+                }
+                sent += 1;
+            }
+        }
+        pending.finished(1);
+        Ok(wait.map(answered).boxed())
+    }
+}
+
+fn answered(result: Result<Result<()>, oneshot::error::RecvError>) -> Result<()> {
+    result.unwrap_or_else(|e| Err(Error::internal("the producer has been closed").with_source(e)))
+}
+
+/// Hands one message to librdkafka, waiting for room in its queue.
+async fn send(
+    client: &Client,
+    room: &Notify,
+    topic: &Text,
+    message: &Message,
+    pending: &Arc<Pending>,
+) -> Result<(), KafkaError> {
+    let mut record = record(topic, message, pending);
+    loop {
+        // Registered before the attempt: a delivery in between is not missed.
+        let more = room.notified();
+        record = match client.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => record,
+            Err((error, _)) => return Err(error),
+        };
+        more.await;
+    }
+}
+
+fn record<'m>(
+    topic: &'m Text,
+    message: &'m Message,
+    pending: &Arc<Pending>,
+) -> BaseRecord<'m, [u8], [u8], Arc<Pending>> {
+    let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(pending));
+    record.partition = message.partition;
+    record.key = message.key.as_deref();
+    record.payload = message.value.as_deref();
+    record.timestamp = message.timestamp;
+    if !message.headers.is_empty() {
+        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+        for (key, value) in &message.headers {
+            headers = headers.insert(Header { key, value: value.as_deref() });
+        }
+        record.headers = Some(headers);
+    }
+    record
+}
+
+/// Stores the offsets in the order of the appends, each after its records (invariant 1). Offsets that became due
+/// while one was being written are written as one: only the last of a source partition counts.
+async fn commit_in_order(
+    client: Arc<Client>,
+    room: Arc<Notify>,
+    mut appends: mpsc::UnboundedReceiver<Ordered>,
+) {
+    let mut broken: Option<String> = None;
+    let mut next = None;
+    loop {
+        let first = match next.take() {
+            Some(ordered) => ordered,
+            None => match appends.recv().await {
+                Some(ordered) => ordered,
+                None => return,
+            },
+        };
+        let mut due: Vec<OffsetCommit> = Vec::new();
+        let mut waiting = Vec::new();
+        let mut current = Some((first.records.await, first.offset, first.durable));
+        while let Some((result, offset, durable)) = current.take() {
+            let result = match (&broken, answered(result)) {
+                (Some(first), _) => Err(Error::connection("an earlier append failed")
+                    .context("first", first)),
+                (None, result) => result,
+            };
+            if let Err(error) = result {
+                broken.get_or_insert_with(|| error.to_string());
+                let _ = durable.send(Err(error));
+                break;
+            }
+            if let Some(offset) = offset {
+                due.retain(|earlier| (&earlier.topic, &earlier.key) != (&offset.topic, &offset.key));
+                due.push(offset);
+            }
+            waiting.push(durable);
+            // Take what is complete by now; what is not waits for its own turn.
+            if let Ok(mut ordered) = appends.try_recv() {
+                match ordered.records.try_recv() {
+                    Ok(result) => current = Some((Ok(result), ordered.offset, ordered.durable)),
+                    Err(_) => next = Some(ordered),
+                }
+            }
+        }
+        let stored = store(&client, &room, due).await;
+        if let Err(error) = &stored {
+            broken.get_or_insert_with(|| error.to_string());
+        }
+        for durable in waiting {
+            let result = match &stored {
+                Ok(()) => Ok(()),
+                Err(error) => Err(Error::connection("cannot store source offsets")
+                    .context("cause", format!("{error:?}"))),
+            };
+            // Nobody waits for a task that has been dropped.
+            let _ = durable.send(result);
+        }
+    }
+}
+
+async fn store(client: &Client, room: &Notify, offsets: Vec<OffsetCommit>) -> Result<()> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    let (pending, done) = Pending::new(offsets.len());
+    for offset in &offsets {
+        let message = Message {
+            key: Some(offset.key.clone()),
+            value: offset.value.clone(),
+            ..Message::default()
+        };
+        if let Err(error) = send(client, room, &offset.topic, &message, &pending).await {
+            return Err(request_error("cannot store source offsets", error));
+        }
+    }
+    pending.finished(1);
+    answered(done.await)
+}
