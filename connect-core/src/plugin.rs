@@ -201,7 +201,12 @@ impl Registry {
     pub fn sink<C: SinkConnector>(self) -> Self {
         self.add(C::NAME, C::ALIASES, Arc::new(SinkPlugin::<C>(PhantomData)))
     }
-    fn add(mut self, name: &'static str, aliases: &[&'static str], plugin: Arc<dyn Plugin>) -> Self {
+    fn add(
+        mut self,
+        name: &'static str,
+        aliases: &[&'static str],
+        plugin: Arc<dyn Plugin>,
+    ) -> Self {
         for name in std::iter::once(name).chain(aliases.iter().copied()) {
             self.0.entry(name).or_default().push(Arc::clone(&plugin));
         }

@@ -80,11 +80,8 @@ impl ConsumerContext for Rebalances {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 let starts = self.tell(Fetch::Assigned(partitions(tpl)));
                 for (tp, offset) in starts {
-                    let set = tpl.set_partition_offset(
-                        &tp.topic,
-                        tp.partition,
-                        Offset::Offset(offset),
-                    );
+                    let set =
+                        tpl.set_partition_offset(&tp.topic, tp.partition, Offset::Offset(offset));
                     if let Err(error) = set {
                         tracing::error!(%error, topic = %tp.topic, "cannot set the starting offset");
                     }
@@ -179,7 +176,10 @@ fn fatal(error: KafkaError) -> Option<Error> {
     use RDKafkaErrorCode as Code;
     match error.rdkafka_error_code() {
         Some(
-            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::Fatal | Code::Authentication,
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::Fatal
+            | Code::Authentication,
         ) => Some(request_error("cannot fetch", error)),
         Some(Code::PartitionEOF) => None,
         _ => {
@@ -264,7 +264,8 @@ impl Consumer for KafkaConsumer {
             let _ = self.resume.send(offsets);
         }
         let event = self.events.recv().await;
-        let fetch = event.unwrap_or_else(|| Err(Error::internal("the consumer's thread has ended")))?;
+        let fetch =
+            event.unwrap_or_else(|| Err(Error::internal("the consumer's thread has ended")))?;
         if !matches!(fetch, Fetch::Messages(_)) {
             self.rebalancing = Some(Offsets::new());
         }
@@ -297,7 +298,8 @@ impl Consumer for KafkaConsumer {
         // What was fetched before is not what the task wants now.
         while let Ok(event) = self.events.try_recv() {
             if let Ok(fetch @ (Fetch::Assigned(_) | Fetch::Revoked(_) | Fetch::Lost(_))) = event {
-                return Err(Error::connection("a rebalance came between").context("event", format!("{fetch:?}")));
+                return Err(Error::connection("a rebalance came between")
+                    .context("event", format!("{fetch:?}")));
             }
         }
         Ok(())

@@ -201,8 +201,9 @@ async fn commit_in_order(
         let mut current = Some((first.records.await, first.offset, first.durable));
         while let Some((result, offset, durable)) = current.take() {
             let result = match (&broken, answered(result)) {
-                (Some(first), _) => Err(Error::connection("an earlier append failed")
-                    .context("first", first)),
+                (Some(first), _) => {
+                    Err(Error::connection("an earlier append failed").context("first", first))
+                }
                 (None, result) => result,
             };
             if let Err(error) = result {
@@ -211,7 +212,9 @@ async fn commit_in_order(
                 break;
             }
             if let Some(offset) = offset {
-                due.retain(|earlier| (&earlier.topic, &earlier.key) != (&offset.topic, &offset.key));
+                due.retain(|earlier| {
+                    (&earlier.topic, &earlier.key) != (&offset.topic, &offset.key)
+                });
                 due.push(offset);
             }
             waiting.push(durable);

@@ -124,9 +124,11 @@ impl Reader for KafkaReader {
             while let Ok(event) = self.events.try_recv() {
                 self.take(event);
             }
-            let mut behind = self.progress.iter().zip(&ends).filter(|((next, _), (low, high))| {
-                next < high && low < high
-            });
+            let mut behind = self
+                .progress
+                .iter()
+                .zip(&ends)
+                .filter(|((next, _), (low, high))| next < high && low < high);
             let mut quiet = None;
             if let Some(((_, ended), _)) = behind.next() {
                 if *ended && behind.all(|((_, ended), _)| *ended) {

@@ -261,11 +261,16 @@ mod tests {
     #[test]
     fn what_is_not_of_the_format_is_a_data_error() {
         let mut json = converter(&[]);
-        for bad in ["{", "1", r#"{"a":1}"#, r#"{"schema":{"type":"int9"},"payload":1}"#,
+        for bad in [
+            "{",
+            "1",
+            r#"{"a":1}"#,
+            r#"{"schema":{"type":"int9"},"payload":1}"#,
             r#"{"schema":{"type":"int32","optional":false},"payload":null}"#,
             r#"{"schema":{"type":"int32","optional":false},"payload":"x"}"#,
             r#"{"schema":{"type":"int8","optional":false},"payload":300}"#,
-            r#"{"schema":null,"payload":1} x"#] {
+            r#"{"schema":null,"payload":1} x"#,
+        ] {
             let error = json.decode(Some(&Bytes::from_static(bad.as_bytes()))).unwrap_err();
             assert_eq!(error.kind(), crate::error::ErrorKind::Data, "{bad}");
         }

@@ -145,7 +145,10 @@ impl<'s> Typed<'s> {
             Some(default) if self.replace_null_with_default => Ok(default.clone()),
             _ if self.schema.optional => Ok(Value::Null),
             Some(default) => Ok(default.clone()),
-            None => Err(E::custom(format_args!("Invalid null value for required {} field", self.name()))),
+            None => Err(E::custom(format_args!(
+                "Invalid null value for required {} field",
+                self.name()
+            ))),
         }
     }
 
@@ -193,7 +196,11 @@ impl<'s> Typed<'s> {
         E::custom(format_args!("Invalid type for {}: {found}", self.name()))
     }
 
-    fn text<E: serde::de::Error>(self, text: &str, share: impl FnOnce() -> Text) -> Result<Value, E> {
+    fn text<E: serde::de::Error>(
+        self,
+        text: &str,
+        share: impl FnOnce() -> Text,
+    ) -> Result<Value, E> {
         match self.schema.ty {
             Type::String => Ok(Value::String(share())),
             Type::Bytes => BASE64.decode(text).map(|b| Value::Bytes(b.into())).map_err(E::custom),
@@ -253,7 +260,9 @@ impl<'de> Visitor<'de> for Typed<'_> {
     }
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
         let n = i64::try_from(value);
-        self.integer(n.map_err(|_| E::custom(format_args!("{value} is out of the range of INT64")))?)
+        self.integer(
+            n.map_err(|_| E::custom(format_args!("{value} is out of the range of INT64")))?,
+        )
     }
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         self.float(value)
@@ -275,7 +284,9 @@ impl<'de> Visitor<'de> for Typed<'_> {
             }
             Type::Map(keys, values) => {
                 let mut entries = Vec::new();
-                while let Some(entry) = seq.next_element_seed(Pair(self.of(keys), self.of(values)))? {
+                while let Some(entry) =
+                    seq.next_element_seed(Pair(self.of(keys), self.of(values)))?
+                {
                     entries.push(entry);
                 }
                 Ok(Value::Map(entries))

@@ -110,7 +110,12 @@ impl Encoder {
     }
 
     /// An object if the keys are strings, else a list of pairs.
-    fn map(&self, schema: Option<&Schema>, entries: &[(Value, Value)], out: &mut BytesMut) -> Result<()> {
+    fn map(
+        &self,
+        schema: Option<&Schema>,
+        entries: &[(Value, Value)],
+        out: &mut BytesMut,
+    ) -> Result<()> {
         let (keys, values) = match schema.map(|schema| &schema.ty) {
             Some(Type::Map(keys, values)) => (Some(&**keys), Some(&**values)),
             _ => (None, None),
@@ -190,7 +195,13 @@ fn base64(bytes: &[u8], out: &mut BytesMut) {
 /// finite is a JSON string. `scientific` holds its shortest digits as Rust's `{:e}` writes them.
 fn float(n: f64, scientific: &str, out: &mut BytesMut) {
     if !n.is_finite() {
-        let name = if n.is_nan() { "\"NaN\"" } else if n > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" };
+        let name = if n.is_nan() {
+            "\"NaN\""
+        } else if n > 0.0 {
+            "\"Infinity\""
+        } else {
+            "\"-Infinity\""
+        };
         out.put_slice(name.as_bytes());
         return;
     }

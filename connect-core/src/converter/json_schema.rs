@@ -18,7 +18,12 @@ pub(super) fn to_json(schema: &Schema, encoder: &Encoder) -> Result<String> {
     String::from_utf8(out.into()).map_err(|e| Error::internal("schema is not UTF-8").with_source(e))
 }
 
-fn write(schema: &Schema, field: Option<&Text>, encoder: &Encoder, out: &mut BytesMut) -> Result<()> {
+fn write(
+    schema: &Schema,
+    field: Option<&Text>,
+    encoder: &Encoder,
+    out: &mut BytesMut,
+) -> Result<()> {
     let put = |out: &mut BytesMut, text: &str| out.extend_from_slice(text.as_bytes());
     put(out, "{\"type\":\"");
     put(out, type_name(&schema.ty));
@@ -102,7 +107,9 @@ pub(super) fn from_json(json: &Json) -> Result<Option<Arc<Schema>>> {
 fn read(json: &Json) -> Result<Schema> {
     let part = |key: &'static str| {
         let part = json.get(key).filter(|part| !part.is_null());
-        part.ok_or_else(|| Error::data(format!("Schema must contain '{key}'")).context("schema", json))
+        part.ok_or_else(|| {
+            Error::data(format!("Schema must contain '{key}'")).context("schema", json)
+        })
     };
     let inner = |key| read(part(key)?).map(Arc::new);
     let ty = match part("type")?.as_str() {
@@ -129,8 +136,9 @@ fn read(json: &Json) -> Result<Schema> {
         ..Schema::new(ty)
     };
     for (name, value) in json["parameters"].as_object().into_iter().flatten() {
-        let value = text(value)
-            .ok_or_else(|| Error::data("Schema parameters must have string values.").context("parameter", name))?;
+        let value = text(value).ok_or_else(|| {
+            Error::data("Schema parameters must have string values.").context("parameter", name)
+        })?;
         schema.parameters.push((name.as_str().into(), value));
     }
     if let Some(default) = json.get("default").filter(|default| !default.is_null()) {

@@ -56,7 +56,12 @@ impl Default for ByteArrayConverter {
 }
 
 impl Converter for ByteArrayConverter {
-    fn encode(&mut self, _: Option<&Arc<Schema>>, value: &Value, out: &mut BytesMut) -> Result<bool> {
+    fn encode(
+        &mut self,
+        _: Option<&Arc<Schema>>,
+        value: &Value,
+        out: &mut BytesMut,
+    ) -> Result<bool> {
         match value {
             Value::Null => Ok(false),
             Value::Bytes(bytes) => {

@@ -31,7 +31,8 @@ impl Decimal {
             unscaled = unscaled * 10_000u32 + *digit;
         }
         let exponent = 4 * (i32::from(weight) + 1 - digits.len() as i32);
-        let value = Self { unscaled: if negative { -unscaled } else { unscaled }, scale: -exponent };
+        let value =
+            Self { unscaled: if negative { -unscaled } else { unscaled }, scale: -exponent };
         value.rescaled(scale)
     }
     /// The unscaled integer as Connect stores it: two's complement, big-endian, as short as possible.
@@ -120,10 +121,7 @@ mod tests {
     #[test]
     fn postgres_digits() {
         // 12345.67 is 1 * 10000 + 2345 and 6700 / 10000.
-        assert_eq!(
-            Decimal::from_base_10000(false, 1, &[1, 2345, 6700], 2).to_string(),
-            "12345.67"
-        );
+        assert_eq!(Decimal::from_base_10000(false, 1, &[1, 2345, 6700], 2).to_string(), "12345.67");
         assert_eq!(Decimal::from_base_10000(true, -1, &[500], 2).to_string(), "-0.05");
         assert_eq!(Decimal::from_base_10000(false, 2, &[1], 0).to_string(), "100000000");
         assert_eq!(Decimal::from_base_10000(false, 0, &[], 2).to_string(), "0.00");

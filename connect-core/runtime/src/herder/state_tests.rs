@@ -1,0 +1,172 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn config(value: &str) -> Properties {
+    Properties::from([("connector.class".into(), value.into())])
+}
+
+fn put(name: &str, value: &str) -> Event {
+    Event::Stored(Stored::Connector { name: name.into(), config: config(value) })
+}
+
+fn target(name: &str, target: TargetState) -> Event {
+    Event::Stored(Stored::Target { name: name.into(), target })
+}
+
+fn loaded() -> Model {
+    let mut model = Model::new("w:1".into());
+    model.step(Event::Loaded);
+    model
+}
+
+/// Carries out stores at once, as the actor does; returns the other effects.
+fn settle(model: &mut Model, event: Event) -> Vec<Effect> {
+    let mut queue = std::collections::VecDeque::from([event]);
+    let mut rest = Vec::new();
+    while let Some(event) = queue.pop_front() {
+        for effect in model.step(event) {
+            match effect {
+                Effect::Store(stored) => queue.extend(stored.into_iter().map(Event::Stored)),
+                other => rest.push(other),
+            }
+        }
+    }
+    rest
+}
+
+fn run_of(model: &Model, name: &str) -> u64 {
+    model.connectors[name].run.unwrap()
+}
+
+fn tasks(model: &mut Model, name: &str, configs: &[&str]) -> Vec<Effect> {
+    let run = run_of(model, name);
+    let configs = configs.iter().map(|c| config(c)).collect();
+    settle(model, Event::Observed(Observed::Tasks { connector: name.into(), run, configs }))
+}
+
+fn started(effects: &[Effect]) -> Vec<Subject> {
+    let subject = |effect: &Effect| match effect {
+        Effect::Start { subject, .. } => Some(subject.clone()),
+        _ => None,
+    };
+    effects.iter().filter_map(subject).collect()
+}
+
+#[test]
+fn a_connector_and_its_tasks_start_once() {
+    let mut model = loaded();
+    assert_eq!(started(&settle(&mut model, put("a", "x"))), [Subject::Connector("a".into())]);
+    let task = |n| Subject::Task("a".into(), n);
+    assert_eq!(started(&tasks(&mut model, "a", &["1", "2"])), [task(0), task(1)]);
+    assert_eq!(started(&tasks(&mut model, "a", &["1", "2"])), []);
+    assert_eq!(started(&tasks(&mut model, "a", &["1", "3"])), [task(1)], "only what has changed");
+    let fewer = tasks(&mut model, "a", &["1"]);
+    assert!(fewer.contains(&Effect::Stop(task(1))) && started(&fewer).is_empty());
+}
+
+#[test]
+fn nothing_runs_before_everything_was_read() {
+    let mut model = Model::new("w:1".into());
+    assert_eq!(model.step(target("a", TargetState::Paused)), []);
+    assert_eq!(model.step(put("a", "x")), []);
+    assert_eq!(model.step(put("b", "x")), []);
+    assert_eq!(started(&model.step(Event::Loaded)), [Subject::Connector("b".into())]);
+    let status = model.connectors["a"].status.clone().unwrap();
+    assert_eq!(status.state, State::Paused, "the target state came before the configuration");
+}
+
+#[test]
+fn stop_removes_the_tasks_and_resume_brings_them_back() {
+    let mut model = loaded();
+    settle(&mut model, put("a", "x"));
+    tasks(&mut model, "a", &["1"]);
+    let stopped = settle(&mut model, target("a", TargetState::Stopped));
+    assert!(stopped.contains(&Effect::Stop(Subject::Connector("a".into()))));
+    assert!(model.connectors["a"].wanted.tasks.is_empty());
+    assert_eq!(model.connectors["a"].status.as_ref().unwrap().state, State::Stopped);
+    assert_eq!(
+        started(&settle(&mut model, target("a", TargetState::Started))),
+        [Subject::Connector("a".into())]
+    );
+    assert_eq!(started(&tasks(&mut model, "a", &["1"])), [Subject::Task("a".into(), 0)]);
+}
+
+#[test]
+fn news_of_an_earlier_start_are_ignored() {
+    let mut model = loaded();
+    settle(&mut model, put("a", "x"));
+    let old = run_of(&model, "a");
+    settle(&mut model, put("a", "y"));
+    let subject = Subject::Connector("a".into());
+    let late = Observed::Failed { subject, run: old, trace: "late".into() };
+    assert_eq!(settle(&mut model, Event::Observed(late)), []);
+}
+
+#[test]
+fn a_failed_task_stays_failed_when_paused_and_restarts_on_demand() {
+    let mut model = loaded();
+    settle(&mut model, put("a", "x"));
+    tasks(&mut model, "a", &["1", "2"]);
+    let (run, _) = model.connectors["a"].task_runs[&0].clone();
+    let subject = Subject::Task("a".into(), 0);
+    settle(
+        &mut model,
+        Event::Observed(Observed::Failed { subject: subject.clone(), run, trace: "bad".into() }),
+    );
+    settle(&mut model, target("a", TargetState::Paused));
+    let state = |model: &Model, task| model.connectors["a"].task_status[&task].state;
+    assert_eq!((state(&model, 0), state(&model, 1)), (State::Failed, State::Paused));
+    let resumed = settle(&mut model, target("a", TargetState::Started));
+    assert!(!started(&resumed).contains(&subject));
+    let restart = Event::Restart { connector: "a".into(), include_tasks: true, only_failed: true };
+    assert_eq!(started(&settle(&mut model, restart)), [subject]);
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let name = prop::sample::select(vec!["a", "b"]);
+    let state =
+        prop::sample::select(vec![TargetState::Started, TargetState::Paused, TargetState::Stopped]);
+    let value = prop::sample::select(vec!["x", "y"]);
+    prop_oneof![
+        (name.clone(), value).prop_map(|(n, v)| put(n, v)),
+        name.clone().prop_map(|n| Event::Stored(Stored::Removed { name: n.into() })),
+        (name.clone(), state).prop_map(|(n, s)| target(n, s)),
+        (name.clone(), any::<bool>(), any::<bool>()).prop_map(|(n, t, f)| Event::Restart {
+            connector: n.into(),
+            include_tasks: t,
+            only_failed: f
+        }),
+        (name, 0u64..20, 0usize..4).prop_map(|(n, run, tasks)| {
+            let configs = (0..tasks).map(|t| config(&t.to_string())).collect();
+            Event::Observed(Observed::Tasks { connector: n.into(), run, configs })
+        }),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: what the effects leave running is exactly what is wanted.
+    #[test]
+    fn effects_keep_step_with_the_state(events in prop::collection::vec(any_event(), 0..60)) {
+        let mut model = loaded();
+        let mut running = std::collections::BTreeSet::new();
+        for event in events {
+            for effect in settle(&mut model, event) {
+                match effect {
+                    Effect::Start { subject, .. } => drop(running.insert(subject)),
+                    Effect::Stop(subject) => drop(running.remove(&subject)),
+                    _ => {}
+                }
+            }
+        }
+        let mut wanted = std::collections::BTreeSet::new();
+        for (name, connector) in &model.connectors {
+            if connector.wanted.target == TargetState::Started {
+                wanted.insert(Subject::Connector(name.clone()));
+                let tasks = 0..connector.wanted.tasks.len() as u32;
+                wanted.extend(tasks.map(|task| Subject::Task(name.clone(), task)));
+            }
+        }
+        prop_assert_eq!(running, wanted);
+    }
+}

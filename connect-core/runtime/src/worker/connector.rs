@@ -1,0 +1,97 @@
+//! A connector instance: finds out what work there is and cuts it into tasks.
+
+use connect_core::{
+    config::{Properties, parse},
+    error::Result,
+    plugin::{Connected, DynSourceConnector, Plugin},
+};
+use serde_json::Value as Json;
+
+use super::Runner;
+use crate::{config::ConnectorConfig, herder::Observed, storage::Subject};
+
+/// Key of a source task's configuration: its partitions, a JSON list.
+pub(super) const PARTITIONS: &str = "task.partitions";
+
+/// Runs until stopped.
+pub(super) async fn run(runner: &Runner, plugin: &dyn Plugin, config: Properties) -> Result<()> {
+    let common: ConnectorConfig = parse(&config)?;
+    let properties = runner.context.plugin_properties(&config);
+    let connecting = runner.retrying("connecting", || plugin.connect(&properties)).await?;
+    let Some(connected) = connecting else { return Ok(()) };
+    runner.running(plugin);
+    let tasks_max = common.tasks_max as usize;
+    match connected {
+        Connected::Sink(_) => {
+            let configs = vec![config; tasks_max];
+            submit(runner, configs);
+            runner.stop.cancelled().await;
+        }
+        Connected::Source(source) => watch_partitions(runner, &*source, &config, tasks_max).await?,
+    }
+    Ok(())
+}
+
+async fn watch_partitions(
+    runner: &Runner,
+    source: &dyn DynSourceConnector,
+    config: &Properties,
+    tasks_max: usize,
+) -> Result<()> {
+    loop {
+        let listed = runner.retrying("listing partitions", || source.partitions()).await?;
+        let Some(partitions) = listed else { return Ok(()) };
+        let config_of = |partitions: Vec<Json>| {
+            let mut config = config.clone();
+            config.insert(PARTITIONS.into(), Json::Array(partitions).to_string());
+            config
+        };
+        submit(runner, group(partitions, tasks_max).into_iter().map(config_of).collect());
+        let again = async {
+            match source.partitions_interval() {
+                Some(interval) => tokio::time::sleep(interval).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = runner.stop.cancelled() => return Ok(()),
+            () = again => {}
+        }
+    }
+}
+
+fn submit(runner: &Runner, configs: Vec<Properties>) {
+    let Subject::Connector(connector) = runner.subject.clone() else { return };
+    runner.context.observe(Observed::Tasks { connector, run: runner.run, configs });
+}
+
+/// Cuts into at most `groups` runs of neighbours, the first ones longer by one
+/// (`org.apache.kafka.connect.util.ConnectorUtils.groupPartitions`).
+fn group(mut partitions: Vec<Json>, groups: usize) -> Vec<Vec<Json>> {
+    let groups = groups.min(partitions.len());
+    let mut grouped = Vec::with_capacity(groups);
+    for left in (1..=groups).rev() {
+        let rest = partitions.split_off(partitions.len().div_ceil(left));
+        grouped.push(std::mem::replace(&mut partitions, rest));
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_neighbours_and_even() {
+        let sizes = |n: usize, groups| -> Vec<usize> {
+            let all: Vec<Json> = (0..n).map(Json::from).collect();
+            let grouped = group(all.clone(), groups);
+            assert_eq!(grouped.concat(), all);
+            grouped.iter().map(Vec::len).collect()
+        };
+        assert_eq!(sizes(4, 3), [2, 1, 1]);
+        assert_eq!(sizes(2, 5), [1, 1]);
+        assert_eq!(sizes(0, 2), [0; 0]);
+        assert_eq!(sizes(10, 4), [3, 3, 2, 2]);
+    }
+}

@@ -1,0 +1,220 @@
+//! Runs what the herder decides: connector instances, and source and sink tasks, each in a task of its own that
+//! ends when its token is cancelled.
+
+mod codec;
+mod connector;
+mod deliver;
+mod sink_task;
+mod source_task;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use connect_core::{
+    config::Properties,
+    error::{Error, Result},
+    plugin::{Plugin, PluginType, Registry},
+    transport::Transport,
+};
+use tokio::{
+    sync::mpsc::UnboundedSender,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config,
+    herder::Observed,
+    storage::{OffsetStore, Subject},
+};
+
+/// Pause after a retriable error of a source, a start or a listing; doubles.
+const BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+/// What every connector and task is given.
+pub(crate) struct Context {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) registry: Registry,
+    pub(crate) config: config::Worker,
+    pub(crate) offsets: OffsetStore,
+    pub(crate) observed: UnboundedSender<Observed>,
+}
+
+impl Context {
+    fn observe(&self, observed: Observed) {
+        // The herder has gone: the worker is ending, and nobody asks for statuses any more.
+        let _ = self.observed.send(observed);
+    }
+
+    /// The plugin of a connector's configuration.
+    pub(crate) fn plugin(&self, config: &Properties) -> Result<Arc<dyn Plugin>> {
+        let class = config.get("connector.class").map(String::as_str).unwrap_or_default();
+        self.registry.find(class, config).ok_or_else(|| {
+            Error::config(format!(
+                "Failed to find any class that implements Connector and which name matches {class}"
+            ))
+        })
+    }
+
+    /// The properties that the plugin is given: its own, and where host names lead on this worker.
+    pub(crate) fn plugin_properties(&self, config: &Properties) -> Properties {
+        let mut properties = config.clone();
+        let resolve = self.config.config.resolve.to_string();
+        if !resolve.is_empty() {
+            properties.entry("resolve".into()).or_insert(resolve);
+        }
+        properties
+    }
+}
+
+struct Running {
+    stop: CancellationToken,
+    done: JoinHandle<()>,
+}
+
+/// Holds what runs.
+pub(crate) struct Worker {
+    context: Arc<Context>,
+    running: HashMap<Subject, Running>,
+}
+
+impl Worker {
+    pub(crate) fn new(context: Context) -> Self {
+        Self { context: Arc::new(context), running: HashMap::new() }
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Starts a connector or task, after the one that runs under the same subject has ended.
+    pub(crate) fn start(&mut self, subject: Subject, run: u64, config: Properties) {
+        self.stop(&subject);
+        let previous = self.running.remove(&subject);
+        let stop = CancellationToken::new();
+        let (context, token, key) = (Arc::clone(&self.context), stop.clone(), subject.clone());
+        let done = tokio::spawn(async move {
+            if let Some(previous) = previous {
+                // It reports its own panics.
+                let _ = previous.done.await;
+            }
+            let runner = Runner { context, subject: key, run, stop: token };
+            runner.run(config).await;
+        });
+        self.running.insert(subject, Running { stop, done });
+    }
+
+    /// Tells it to stop; it ends when what it has in hand is durable.
+    pub(crate) fn stop(&mut self, subject: &Subject) {
+        if let Some(running) = self.running.get(subject) {
+            running.stop.cancel();
+        }
+        self.running.retain(|_, running| !running.done.is_finished());
+    }
+
+    /// Stops everything and waits, at most for the graceful time-out.
+    pub(crate) async fn shut_down(&mut self) {
+        for running in self.running.values() {
+            running.stop.cancel();
+        }
+        let graceful = self.context.config.config.shutdown_timeout.get() + Duration::from_secs(1);
+        let all = futures_util::future::join_all(self.running.drain().map(|(_, r)| r.done));
+        if timeout(graceful, all).await.is_err() {
+            tracing::warn!("tasks did not stop in time; what they had in hand will be read again");
+        }
+    }
+}
+
+/// One start of a connector or task.
+struct Runner {
+    context: Arc<Context>,
+    subject: Subject,
+    run: u64,
+    stop: CancellationToken,
+}
+
+impl Runner {
+    async fn run(self, config: Properties) {
+        let (Subject::Connector(name) | Subject::Task(name, _)) = &self.subject;
+        tracing::info!(connector = %name, subject = ?self.subject, "starting");
+        // In a task of its own: a panic in a plugin fails that plugin, and says so.
+        let runner = Arc::new(self);
+        let inner = Arc::clone(&runner);
+        let result = tokio::spawn(async move { inner.serve(config).await }).await;
+        let error = match result {
+            Ok(Ok(())) => return tracing::info!(subject = ?runner.subject, "stopped"),
+            Ok(Err(error)) => error,
+            Err(panic) => Error::internal("the plugin panicked").with_source(panic),
+        };
+        tracing::error!(subject = ?runner.subject, error = %error.trace().trim_end(), "failed");
+        let (subject, trace) = (runner.subject.clone(), error.trace());
+        runner.context.observe(Observed::Failed { subject, run: runner.run, trace });
+    }
+
+    async fn serve(&self, config: Properties) -> Result<()> {
+        let plugin = self.context.plugin(&config)?;
+        match (&self.subject, plugin.ty()) {
+            (Subject::Connector(_), _) => connector::run(self, &*plugin, config).await,
+            (Subject::Task(name, task), PluginType::Source) => {
+                source_task::run(self, &*plugin, name, *task, config).await
+            }
+            (Subject::Task(name, task), PluginType::Sink) => {
+                sink_task::run(self, &*plugin, name, *task, config).await
+            }
+        }
+    }
+
+    fn running(&self, plugin: &dyn Plugin) {
+        let (subject, version) = (self.subject.clone(), plugin.version().to_owned());
+        self.context.observe(Observed::Running { subject, run: self.run, version });
+    }
+
+    /// Tries until it works, fails for good, or is told to stop (then none).
+    async fn retrying<T, F>(
+        &self,
+        what: &'static str,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<Option<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut backoff = Backoff::default();
+        loop {
+            let result = tokio::select! {
+                () = self.stop.cancelled() => return Ok(None),
+                result = attempt() => result,
+            };
+            match result {
+                Err(error) if error.is_retriable() => {
+                    tracing::warn!(subject = ?self.subject, %error, "{what} failed; trying again");
+                    tokio::select! {
+                        () = self.stop.cancelled() => return Ok(None),
+                        () = backoff.pause() => {}
+                    }
+                }
+                result => return result.map(Some),
+            }
+        }
+    }
+}
+
+/// Growing pauses between attempts.
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(BACKOFF)
+    }
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (self.0 * 2).min(MAX_BACKOFF);
+        pause
+    }
+    async fn pause(&mut self) {
+        sleep(self.next()).await;
+    }
+}

@@ -1,0 +1,204 @@
+//! The loop of a source task: poll, convert, append, and only then commit.
+
+use std::{collections::VecDeque, time::Duration};
+
+use connect_core::{
+    config::{Properties, parse},
+    error::{Error, Result},
+    plugin::{Connected, DynSourceTask, ErasedBatch, Plugin},
+    source::Polled,
+    transport::{Append, Durable, Producer},
+};
+use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
+use serde_json::Value as Json;
+use tokio::time::{sleep, timeout};
+
+use super::{Backoff, Runner, codec::Codec, connector::PARTITIONS};
+use crate::{
+    config::{ConnectorConfig, below},
+    storage::OffsetStore,
+};
+
+/// Appends that may be on their way; with a full window the source is not polled (back-pressure).
+const WINDOW: usize = 8;
+
+type Progress = (Json, Option<Json>);
+
+/// Runs until stopped.
+pub(super) async fn run(
+    runner: &Runner,
+    plugin: &dyn Plugin,
+    name: &str,
+    task: u32,
+    config: Properties,
+) -> Result<()> {
+    let context = &runner.context;
+    let common: ConnectorConfig = parse(&config)?;
+    let codec = Codec::open(&context.config, &common, &config)?;
+    let partitions = config.get(PARTITIONS).map_or("[]", String::as_str);
+    let partitions: Vec<Json> = serde_json::from_str(partitions)
+        .map_err(|e| Error::config("task.partitions is not a JSON list").with_source(e))?;
+    let properties = context.plugin_properties(&config);
+    let open = async || {
+        context.offsets.refresh().await?;
+        let assigned = partitions
+            .iter()
+            .map(|partition| (partition.clone(), context.offsets.get(name, partition)));
+        match plugin.connect(&properties).await? {
+            Connected::Source(source) => source.task(assigned.collect()).await,
+            Connected::Sink(_) => Err(Error::internal("a sink in place of a source")),
+        }
+    };
+    let Some(source) = runner.retrying("starting the task", open).await? else { return Ok(()) };
+    let mut client = below(&context.config.properties, "producer.");
+    client.extend(below(&config, "producer.override."));
+    let client_id = format!("connector-producer-{name}-{task}");
+    let producer = context.transport.producer(&client_id, &client).await?;
+    runner.running(plugin);
+    let mut task = SourceLoop {
+        name,
+        source,
+        codec,
+        producer,
+        offsets: &context.offsets,
+        window: FuturesOrdered::new(),
+        progress: VecDeque::new(),
+    };
+    let result = task.run(runner).await;
+    let graceful = context.config.config.shutdown_timeout.get();
+    // What is on its way becomes durable now, or is read again.
+    let drained = timeout(graceful, task.drain()).await.unwrap_or(Ok(()));
+    result.and(drained)
+}
+
+struct SourceLoop<'r> {
+    name: &'r str,
+    source: Box<dyn DynSourceTask>,
+    codec: Codec,
+    producer: Box<dyn Producer>,
+    offsets: &'r OffsetStore,
+    window: FuturesOrdered<Durable>,
+    /// What the appends in the window cover, in the same order.
+    progress: VecDeque<Progress>,
+}
+
+impl SourceLoop<'_> {
+    async fn run(&mut self, runner: &Runner) -> Result<()> {
+        let mut backoff = Backoff::default();
+        loop {
+            while self.window.len() >= WINDOW {
+                tokio::select! {
+                    () = runner.stop.cancelled() => return Ok(()),
+                    durable = self.window.next() => self.durable(durable).await?,
+                }
+            }
+            let mut done = Vec::new();
+            let polled = {
+                let mut poll = self.source.poll();
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = runner.stop.cancelled() => return Ok(()),
+                        polled = &mut poll => break polled,
+                        Some(durable) = self.window.next() => {
+                            durable?;
+                            done.extend(self.progress.pop_front());
+                        }
+                    }
+                }
+            };
+            for progress in done {
+                self.commit(progress).await?;
+            }
+            let wait = match polled {
+                Ok(Polled::Batch(batch)) => {
+                    backoff = Backoff::default();
+                    tokio::select! {
+                        () = runner.stop.cancelled() => return Ok(()),
+                        appended = self.append(batch) => appended?,
+                    }
+                    continue;
+                }
+                Ok(Polled::Idle(wait)) => {
+                    backoff = Backoff::default();
+                    wait
+                }
+                Err(error) if error.is_retriable() => {
+                    tracing::warn!(connector = self.name, %error, "polling failed; trying again");
+                    backoff.next()
+                }
+                Err(error) => return Err(error),
+            };
+            if !self.idle(wait, runner).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits, while appends become durable; false when told to stop.
+    async fn idle(&mut self, wait: Duration, runner: &Runner) -> Result<bool> {
+        let sleep = sleep(wait);
+        tokio::pin!(sleep);
+        loop {
+            tokio::select! {
+                biased;
+                () = runner.stop.cancelled() => return Ok(false),
+                Some(durable) = self.window.next() => self.durable(Some(durable)).await?,
+                () = &mut sleep => return Ok(true),
+            }
+        }
+    }
+
+    async fn append(&mut self, batch: ErasedBatch) -> Result<()> {
+        let ErasedBatch { partition, offset, topic, records } = batch;
+        let mut messages: Vec<(_, Vec<_>)> = vec![(topic, Vec::with_capacity(records.len()))];
+        for record in &records {
+            let message = self.codec.encode(record).map_err(|(stage, error)| {
+                Error::data("Tolerance exceeded in error handler")
+                    .context("stage", stage.name())
+                    .with_source(error)
+            })?;
+            // A record of its own topic starts a new run, so that order is kept.
+            let last = messages
+                .last_mut()
+                .filter(|(topic, _)| record.topic.as_ref().is_none_or(|own| own == topic));
+            match (last, &record.topic) {
+                (Some((_, run)), _) => run.push(message),
+                (None, Some(own)) => messages.push((own.clone(), vec![message])),
+                (None, None) => {}
+            }
+        }
+        let commit = match &offset {
+            Some(offset) => Some(self.offsets.commit(self.name, &partition, offset)?),
+            None => None,
+        };
+        // Invariant 1: the transport stores the offset with the records, or after them.
+        let durable = self.producer.append(Append { messages, offset: commit }).await?;
+        self.window.push_back(durable);
+        self.progress.push_back((partition, offset));
+        Ok(())
+    }
+
+    async fn durable(&mut self, durable: Option<Result<()>>) -> Result<()> {
+        let Some(durable) = durable else { return Ok(()) };
+        durable?;
+        match self.progress.pop_front() {
+            Some(progress) => self.commit(progress).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn commit(&mut self, (partition, offset): Progress) -> Result<()> {
+        match offset {
+            Some(offset) => self.source.commit(&partition, &offset).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        while let Some(durable) = self.window.next().boxed().await {
+            self.durable(Some(durable)).await?;
+        }
+        Ok(())
+    }
+}
