@@ -1,2 +1,46 @@
-//! Task runner.
-fn main() {}
+//! `cargo xtask COMMAND`: the project's commands.
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod demo;
+mod suite;
+mod tidy;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  demo [--once]   run the whole system on this machine and follow a record through it;
+                  --once: end as soon as it has arrived
+  test            everything that CI checks
+  tidy            the checks of the source tree alone
+  gateway FILE PORT
+                  stand-in for KrakenD, driven by its krakend.json";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    match words {
+        ["demo"] => demo::run(false),
+        ["demo", "--once"] => demo::run(true),
+        ["test"] => suite::run(),
+        ["tidy"] => tidy::run(),
+        ["gateway", file, port] => xtask::gateway::serve(file, port.parse()?),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("`{}` is no command\n\n{USAGE}", words.join(" ")),
+    }
+}

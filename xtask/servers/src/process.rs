@@ -72,6 +72,11 @@ impl Process {
         &self.log
     }
 
+    /// The end of the log, for an error message.
+    pub fn last_words(&self) -> String {
+        last_lines(&self.log)
+    }
+
     /// How the child ended, if it has.
     pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
