@@ -39,7 +39,8 @@ impl JdbcUrl {
                  jdbc:postgresql://host:port/database or jdbc:mysql://host:port/database"
             ))
         };
-        let rest = url.trim().strip_prefix("jdbc:").ok_or_else(|| bad("it does not start with jdbc:"))?;
+        let rest =
+            url.trim().strip_prefix("jdbc:").ok_or_else(|| bad("it does not start with jdbc:"))?;
         let (protocol, rest) = rest.split_once(':').ok_or_else(|| bad("it has no sub-protocol"))?;
         let rest = rest.strip_prefix("//").ok_or_else(|| bad("it has no //host"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -85,8 +86,9 @@ impl JdbcUrl {
 
     /// The hosts with their ports, where `resolve` leads.
     pub fn addresses(&self, default_port: u16, resolve: &Resolve) -> Vec<(String, u16)> {
-        let address =
-            |(host, port): &(String, Option<u16>)| resolve.lookup(host, port.unwrap_or(default_port));
+        let address = |(host, port): &(String, Option<u16>)| {
+            resolve.lookup(host, port.unwrap_or(default_port))
+        };
         self.hosts.iter().map(address).collect()
     }
 
@@ -142,7 +144,10 @@ mod tests {
     fn the_users_urls() {
         let url = JdbcUrl::parse("jdbc:postgresql://postgres-db:5432/mydb").unwrap();
         assert_eq!(url.protocol, "postgresql");
-        assert_eq!((url.hosts, url.database), (vec![("postgres-db".into(), Some(5432))], "mydb".into()));
+        assert_eq!(
+            (url.hosts, url.database),
+            (vec![("postgres-db".into(), Some(5432))], "mydb".into())
+        );
         let url = JdbcUrl::parse("jdbc:mysql://mysql-db:3306/mysql-db-sync").unwrap();
         let resolve = "mysql-db:3306:127.0.0.1:33".parse().unwrap();
         assert_eq!(url.addresses(3306, &resolve), [("127.0.0.1".into(), 33)]);
@@ -163,7 +168,13 @@ mod tests {
 
     #[test]
     fn errors_say_what_would_be_right_and_hide_the_url() {
-        for bad in ["", "postgres://u:secret@h/d", "jdbc:postgresql", "jdbc:mysql:h/secret", "jdbc:x://h:secret/d"] {
+        for bad in [
+            "",
+            "postgres://u:secret@h/d",
+            "jdbc:postgresql",
+            "jdbc:mysql:h/secret",
+            "jdbc:x://h:secret/d",
+        ] {
             let error = JdbcUrl::parse(bad).unwrap_err().to_string();
             assert!(error.contains("Not a valid JDBC URL"), "{error}");
             assert!(!error.contains("u:secret"), "{error}");
