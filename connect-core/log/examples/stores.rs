@@ -29,6 +29,8 @@ const KILLS: u64 = 10;
 /// A store under measurement.
 trait Store: Sized + Send {
     const NAME: &'static str;
+    /// How the name of its write-ahead file ends, if it has one.
+    const JOURNAL: Option<&'static str>;
     fn open(dir: &Path) -> Result<Self>;
     /// Stores all batches (base offset, bytes) in one transaction, durable on return.
     fn append(&mut self, batches: &[(u64, Vec<u8>)]) -> Result<()>;
@@ -41,6 +43,7 @@ const TABLE: redb::TableDefinition<(u32, u64), &[u8]> = redb::TableDefinition::n
 
 impl<const QUICK_REPAIR: bool> Store for Redb<QUICK_REPAIR> {
     const NAME: &'static str = if QUICK_REPAIR { "redb-quick-repair" } else { "redb" };
+    const JOURNAL: Option<&'static str> = None;
     fn open(dir: &Path) -> Result<Self> {
         Ok(Self(redb::Database::create(dir.join("log.redb"))?))
     }
@@ -70,6 +73,7 @@ struct Fjall(fjall::Database, fjall::Keyspace);
 
 impl Store for Fjall {
     const NAME: &'static str = "fjall";
+    const JOURNAL: Option<&'static str> = Some(".jnl");
     fn open(dir: &Path) -> Result<Self> {
         let database = fjall::Database::builder(dir).open()?;
         let keyspace = database.keyspace("log", fjall::KeyspaceCreateOptions::default)?;
@@ -96,6 +100,7 @@ struct Sqlite(rusqlite::Connection);
 
 impl Store for Sqlite {
     const NAME: &'static str = "sqlite";
+    const JOURNAL: Option<&'static str> = Some("-wal");
     fn open(dir: &Path) -> Result<Self> {
         let connection = rusqlite::Connection::open(dir.join("log.sqlite"))?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -260,6 +265,30 @@ fn preload<S: Store>(dir: &Path) -> Result<(Duration, Duration)> {
     Ok((loaded, start.elapsed()))
 }
 
+/// What a power cut may leave: the last commit, not yet acknowledged, is in the journal in part (with a hole of 64
+/// bytes near its end). Says whether the store opens with all commits before it.
+fn torn<S: Store>(dir: &Path) -> Result<String> {
+    let Some(journal) = S::JOURNAL else { return Ok("has no journal".to_owned()) };
+    let (live, copy) = (dir.join("live"), dir.join("copy"));
+    std::fs::create_dir_all(&live)?;
+    let mut store = S::open(&live)?;
+    for i in 0..3 {
+        store.append(&[batch(i * 10, 10)])?;
+    }
+    ensure!(Command::new("cp").arg("-r").args([&live, &copy]).status()?.success(), "cp failed");
+    let mut files = std::fs::read_dir(&copy)?.flatten().map(|entry| entry.path());
+    let file =
+        files.find(|path| path.to_string_lossy().ends_with(journal)).context("no journal")?;
+    let mut bytes = std::fs::read(&file)?;
+    let end = bytes.iter().rposition(|byte| *byte != 0).context("an empty journal")?;
+    bytes[end - 563..end - 500].fill(0);
+    std::fs::write(&file, bytes)?;
+    Ok(match S::open(&copy).and_then(|store| store.scan()) {
+        Ok((batches, _)) => format!("opens with {batches} of the 2 commits before it"),
+        Err(error) => format!("does not open: {error}"),
+    })
+}
+
 fn size(dir: &Path) -> Result<u64> {
     let mut total = 0;
     for entry in std::fs::read_dir(dir)? {
@@ -288,6 +317,7 @@ fn measure<S: Store>(root: &Path) -> Result<()> {
         rate(loaded),
         rate(scanned)
     );
+    println!("  last commit torn: {}", torn::<S>(fresh()?.path())?);
     let longest = killed::<S>(dir.path())?;
     println!("  {KILLS} kills with {PRELOADED} messages: nothing lost, longest open {longest:?}");
     Ok(())
