@@ -1,0 +1,249 @@
+//! Which parts of a record go into which columns. Records of one shape share a plan, so that the work is done once
+//! for all rows of a statement.
+
+use std::sync::Arc;
+
+use connect_core::{
+    data::{Schema, Text, Type, Value},
+    error::{Error, Result},
+    record::Record,
+    sink::SinkRecord,
+};
+use connectors_jdbc::sink::{PkMode, SinkConfig};
+
+/// Names of the key columns of `pk.mode=kafka`.
+const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+
+/// Where a column's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Topic,
+    Partition,
+    Offset,
+    /// The record's key itself.
+    Key,
+    /// A field of the key, by position.
+    KeyField(usize),
+    /// A field of the value, by position.
+    ValueField(usize),
+}
+
+/// A field that goes into a column of its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Mapped {
+    pub(crate) name: Text,
+    pub(crate) part: Part,
+    pub(crate) key: bool,
+    /// Schema of its values; none for schemaless ones.
+    pub(crate) schema: Option<Arc<Schema>>,
+}
+
+/// What the records of a statement have in common.
+#[derive(Debug, Clone, PartialEq)]
+enum Shape {
+    /// Not looked at: null, or a value that is a column by itself.
+    Plain,
+    /// A struct of this schema.
+    Struct(Arc<Schema>),
+    /// A schemaless object with these keys, in this order.
+    Map(Vec<Text>),
+}
+
+impl Shape {
+    fn of(schema: Option<&Arc<Schema>>, value: &Value) -> Self {
+        match (schema, value) {
+            (Some(schema), Value::Struct(_)) => Self::Struct(Arc::clone(schema)),
+            (_, Value::Map(entries)) => {
+                let name = |(key, _): &(Value, Value)| match key {
+                    Value::String(text) => text.clone(),
+                    other => format!("{other:?}").into(),
+                };
+                Self::Map(entries.iter().map(name).collect())
+            }
+            _ => Self::Plain,
+        }
+    }
+
+    fn fits(&self, schema: Option<&Arc<Schema>>, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Struct(known), Value::Struct(_)) => {
+                schema.is_some_and(|schema| Arc::ptr_eq(known, schema) || known == schema)
+            }
+            (Self::Map(names), Value::Map(entries)) => {
+                names.len() == entries.len()
+                    && names.iter().zip(entries).all(|(name, (key, _))| key.as_str() == Some(name))
+            }
+            (Self::Plain, Value::Struct(_) | Value::Map(_)) => false,
+            (Self::Plain, _) => true,
+            _ => false,
+        }
+    }
+
+    /// The fields by name, with position and schema.
+    fn fields(&self) -> Vec<(Text, Option<Arc<Schema>>)> {
+        match self {
+            Self::Plain => Vec::new(),
+            Self::Struct(schema) => {
+                let field = |f: &connect_core::data::Field| (f.name.clone(), Some(Arc::clone(&f.schema)));
+                schema.fields().iter().map(field).collect()
+            }
+            Self::Map(names) => names.iter().map(|name| (name.clone(), None)).collect(),
+        }
+    }
+}
+
+/// The mapping of records of one shape.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    key: Shape,
+    value: Shape,
+    /// A tombstone deletes.
+    pub(crate) delete: bool,
+    /// Key columns first, then the others.
+    pub(crate) mapped: Vec<Mapped>,
+}
+
+impl Plan {
+    /// Maps the fields of a record.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](connect_core::error::ErrorKind::Data) if the record lacks what the configuration needs.
+    pub(crate) fn new(config: &SinkConfig, record: &Record) -> Result<Self> {
+        let key = Shape::of(record.key_schema.as_ref(), &record.key);
+        let value = Shape::of(record.value_schema.as_ref(), &record.value);
+        let delete = record.value.is_null();
+        if delete && !config.delete_enabled {
+            return Err(Error::data(
+                "the record has no value (a tombstone); set delete.enabled=true and pk.mode=record_key to delete its row",
+            ));
+        }
+        if !delete && value == Shape::Plain {
+            return Err(Error::data(format!(
+                "the value must be an object with a field for each column, but it is {}",
+                record.value.kind()
+            )));
+        }
+        let mut plan = Self { key, value, delete, mapped: Vec::new() };
+        plan.map_key(config, record)?;
+        if !delete {
+            plan.map_value(config);
+        }
+        Ok(plan)
+    }
+
+    /// Whether another record is of the same shape.
+    pub(crate) fn fits(&self, config: &SinkConfig, record: &Record) -> bool {
+        let key = config.pk_mode != PkMode::RecordKey
+            || self.key.fits(record.key_schema.as_ref(), &record.key);
+        key && self.delete == record.value.is_null()
+            && self.value.fits(record.value_schema.as_ref(), &record.value)
+    }
+
+    fn map_key(&mut self, config: &SinkConfig, record: &Record) -> Result<()> {
+        let mut add = |name: &str, part: Part, schema: Option<Arc<Schema>>| {
+            self.mapped.push(Mapped { name: name.into(), part, key: true, schema });
+        };
+        let given = &config.pk_fields;
+        match config.pk_mode {
+            PkMode::None => {}
+            PkMode::Kafka => {
+                let parts = [
+                    (Part::Topic, Type::String),
+                    (Part::Partition, Type::Int32),
+                    (Part::Offset, Type::Int64),
+                ];
+                for (i, (part, ty)) in parts.into_iter().enumerate() {
+                    let name = given.get(i).map_or(KAFKA_COLUMNS[i], String::as_str);
+                    add(name, part, Some(Arc::new(Schema::new(ty))));
+                }
+            }
+            PkMode::RecordKey => {
+                let fields = self.key.fields();
+                match (&record.key, fields.is_empty()) {
+                    (Value::Null, _) => {
+                        return Err(Error::data("pk.mode is record_key, but the record has no key"));
+                    }
+                    (_, true) => match given.as_slice() {
+                        [name] => add(name, Part::Key, record.key_schema.clone()),
+                        _ => {
+                            return Err(Error::data(
+                                "Need exactly one PK column defined since the key schema for records is a primitive type",
+                            )
+                            .context("pk.fields", given.join(",")));
+                        }
+                    },
+                    (_, false) => {
+                        choose(given, &fields, "key", |name, at, schema| {
+                            add(name, Part::KeyField(at), schema);
+                        })?;
+                    }
+                }
+            }
+            PkMode::RecordValue => {
+                choose(given, &self.value.fields(), "value", |name, at, schema| {
+                    add(name, Part::ValueField(at), schema);
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn map_value(&mut self, config: &SinkConfig) {
+        let keys = self.mapped.len();
+        for (at, (name, schema)) in self.value.fields().into_iter().enumerate() {
+            if self.mapped[..keys].iter().any(|mapped| mapped.name == name) {
+                continue;
+            }
+            let wanted = &config.fields_whitelist;
+            if wanted.is_empty() || wanted.iter().any(|wanted| name == *wanted) {
+                let mapped = Mapped { name, part: Part::ValueField(at), key: false, schema };
+                // A key that an object has twice counts once, with its last value.
+                match self.mapped[keys..].iter_mut().find(|other| other.name == mapped.name) {
+                    Some(other) => *other = mapped,
+                    None => self.mapped.push(mapped),
+                }
+            }
+        }
+    }
+}
+
+/// The chosen fields, or all.
+fn choose(
+    given: &[String],
+    fields: &[(Text, Option<Arc<Schema>>)],
+    of: &str,
+    mut add: impl FnMut(&str, usize, Option<Arc<Schema>>),
+) -> Result<()> {
+    if given.is_empty() {
+        for (at, (name, schema)) in fields.iter().enumerate() {
+            add(name, at, schema.clone());
+        }
+    }
+    for name in given {
+        let at = fields.iter().position(|(field, _)| field == name.as_str()).ok_or_else(|| {
+            Error::data(format!("pk.fields names a field that the record's {of} does not have"))
+                .context("field", name)
+        })?;
+        add(name, at, fields[at].1.clone());
+    }
+    Ok(())
+}
+
+/// The value of a part.
+pub(crate) fn value(record: &SinkRecord, part: Part) -> std::borrow::Cow<'_, Value> {
+    use std::borrow::Cow;
+    let field = |value, at| match value {
+        &Value::Struct(ref values) => values.get(at).map(Cow::Borrowed),
+        Value::Map(entries) => entries.get(at).map(|(_, value): &(Value, Value)| Cow::Borrowed(value)),
+        _ => None,
+    };
+    let found = match part {
+        Part::Topic => Some(Cow::Owned(Value::String(record.origin.topic.clone()))),
+        Part::Partition => Some(Cow::Owned(Value::Int32(record.origin.partition))),
+        Part::Offset => Some(Cow::Owned(Value::Int64(record.offset))),
+        Part::Key => Some(Cow::Borrowed(&record.record.key)),
+        Part::KeyField(at) => field(&record.record.key, at),
+        Part::ValueField(at) => field(&record.record.value, at),
+    };
+    found.unwrap_or(Cow::Owned(Value::Null))
+}
