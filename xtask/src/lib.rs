@@ -6,6 +6,7 @@ pub mod build;
 pub mod compose;
 pub mod gateway;
 pub mod http;
+pub mod images;
 pub mod interrupt;
 pub mod screen;
 

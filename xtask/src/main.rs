@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod compose_test;
 mod demo;
 mod suite;
 mod tidy;
@@ -15,6 +16,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                   --once: end as soon as it has arrived
   test            everything that CI checks
   tidy            the checks of the source tree alone
+  compose-test    docker-compose.yml on a real Docker engine (root; takes long)
+
+in the containers of compose-test:
+  serve NAME DIR  postgres, mysql, kafka or cassandra, as its image would
   gateway FILE PORT
                   stand-in for KrakenD, driven by its krakend.json";
 
@@ -36,6 +41,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["demo", "--once"] => demo::run(true),
         ["test"] => suite::run(),
         ["tidy"] => tidy::run(),
+        ["compose-test"] => compose_test::run(),
+        ["serve", name, dir] => xtask::images::serve(name, dir.as_ref()),
         ["gateway", file, port] => xtask::gateway::serve(file, port.parse()?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

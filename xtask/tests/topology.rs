@@ -14,11 +14,12 @@ use anyhow::{Context, Result, bail, ensure};
 use xtask::build::{self, Profile, Programs};
 use xtask::compose::Compose;
 use xtask::gateway::Gateway;
+use xtask::images::{kafka_properties, mariadb_options, mysql_options, postgres_options};
 use xtask::{http, root};
 use xtask_servers::port::{free_port, must_be_free};
 use xtask_servers::{
-    Cassandra, CassandraOptions, Kafka, KafkaOptions, Kind, MariaDb, MariaDbOptions, MySql,
-    MySqlOptions, Postgres, PostgresOptions, Process, wait_until,
+    Cassandra, CassandraOptions, Kafka, KafkaOptions, Kind, MariaDb, MySql, MySqlOptions, Postgres,
+    Process, wait_until,
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -86,33 +87,27 @@ impl Topology {
     fn start(dir: &Path) -> Result<Self> {
         let compose = Compose::read(&root().join("docker-compose.yml"))?;
         let programs = build::programs(&["api", "carga", "sync"], Profile::Debug)?;
-        let broker = kafka_options(&compose)?;
+        // All but where it lives.
+        let place = ["LISTENER", "LOG_DIRS", "NODE_ID", "QUORUM"];
+        let properties = kafka_properties(&compose.service("kafka")?.environment, &place);
+        let broker = KafkaOptions { properties, ..Default::default() };
         let (for_kafka, for_cassandra) = (dir.join("kafka"), dir.join("cassandra"));
         let kafka = thread::spawn(move || Kafka::start(&for_kafka, broker));
         let cassandra =
             thread::spawn(move || Cassandra::start(&for_cassandra, CassandraOptions::default()));
-        let postgres = Postgres::start(&dir.join("postgres"), postgres_options(&compose)?)?;
-        let service = compose.service("mysql")?;
-        let root_password = service.variable("MYSQL_ROOT_PASSWORD")?.to_owned();
-        let database = service.variable("MYSQL_DATABASE")?.to_owned();
-        let user = service.variable("MYSQL_USER")?.to_owned();
-        let password = service.variable("MYSQL_PASSWORD")?.to_owned();
+        let postgres = Postgres::start(
+            &dir.join("postgres"),
+            postgres_options(&compose.service("postgres")?.environment)?,
+        )?;
+        let accounts = &compose.service("mysql")?.environment;
         let mysql = match MySqlOptions::install() {
-            Ok(()) => {
-                let (root_password, database) = (root_password.clone(), database.clone());
-                let (user, password) = (user.clone(), password.clone());
-                let options =
-                    MySqlOptions { root_password, database, user, password, ..Default::default() };
-                Some(MySql::start(&dir.join("mysql"), options)?)
-            }
+            Ok(()) => Some(MySql::start(&dir.join("mysql"), mysql_options(accounts)?)?),
             Err(error) => {
                 eprintln!("MySQL itself cannot be had here, MariaDB stands for it: {error:#}");
                 None
             }
         };
-        let options =
-            MariaDbOptions { root_password, database, user, password, ..Default::default() };
-        let mariadb = MariaDb::start(&dir.join("mariadb"), options)?;
+        let mariadb = MariaDb::start(&dir.join("mariadb"), mariadb_options(accounts)?)?;
         let kafka = joined(kafka)?;
         let cassandra = joined(cassandra)?;
 
@@ -287,27 +282,6 @@ impl Topology {
         }
         Ok(())
     }
-}
-
-fn postgres_options(compose: &Compose) -> Result<PostgresOptions> {
-    let service = compose.service("postgres")?;
-    Ok(PostgresOptions {
-        user: service.variable("POSTGRES_USER")?.to_owned(),
-        password: service.variable("POSTGRES_PASSWORD")?.to_owned(),
-        database: service.variable("POSTGRES_DB")?.to_owned(),
-        ..Default::default()
-    })
-}
-
-/// The broker's properties as its image makes them of `KAFKA_*`, but for those that say where it lives.
-fn kafka_options(compose: &Compose) -> Result<KafkaOptions> {
-    const PLACE: [&str; 4] = ["LISTENER", "LOG_DIRS", "NODE_ID", "QUORUM"];
-    let environment = &compose.service("kafka")?.environment;
-    let kept = environment.iter().filter(|(key, _)| !PLACE.iter().any(|p| key.contains(p)));
-    let properties = kept.filter_map(|(key, value)| {
-        Some(format!("{}={value}", key.strip_prefix("KAFKA_")?.to_lowercase().replace('_', ".")))
-    });
-    Ok(KafkaOptions { properties: properties.collect(), ..Default::default() })
 }
 
 fn joined<T>(thread: thread::JoinHandle<Result<T>>) -> Result<T> {

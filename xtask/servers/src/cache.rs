@@ -41,8 +41,9 @@ pub fn once(name: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathB
 
 /// Fetches jars (`group:artifact:version`) with all that they need from Maven Central into `dir()/name`.
 pub fn jars(name: &str, artifacts: &[String]) -> Result<PathBuf> {
-    apt::ensure(&[apt::JAVA, apt::MAVEN])?;
+    apt::ensure(&[apt::JAVA])?;
     once(name, |place| {
+        apt::ensure(&[apt::MAVEN])?;
         let dependencies: String = artifacts.iter().map(|artifact| dependency(artifact)).collect();
         let pom = place.join("pom.xml");
         fs::write(

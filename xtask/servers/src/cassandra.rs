@@ -1,6 +1,7 @@
 //! Apache Cassandra from Maven Central, one node.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -63,11 +64,13 @@ pub struct CassandraOptions {
     pub port: Option<u16>,
     /// Heap in megabytes.
     pub heap_mb: u32,
+    /// Listen on all addresses and tell clients this one; on 127.0.0.1 alone when `None`.
+    pub public_address: Option<Ipv4Addr>,
 }
 
 impl Default for CassandraOptions {
     fn default() -> Self {
-        Self { port: None, heap_mb: 256 }
+        Self { port: None, heap_mb: 256, public_address: None }
     }
 }
 
@@ -83,7 +86,7 @@ impl Kind for CassandraOptions {
     }
 
     fn prepare(&self, place: &Place) -> Result<()> {
-        fs::write(place.dir.join("cassandra.yaml"), configuration(place))?;
+        fs::write(place.dir.join("cassandra.yaml"), self.configuration(place))?;
         fs::write(place.dir.join("logback.xml"), LOGBACK)?;
         Ok(())
     }
@@ -118,21 +121,18 @@ impl Kind for CassandraOptions {
     }
 }
 
-impl Server<CassandraOptions> {
-    /// Runs one CQL statement; the rows of the answer are lists of texts (columns of other types as their bytes' text).
-    pub fn query(&self, statement: &str) -> Result<Vec<Vec<Option<String>>>> {
-        cql::query(self.place.port, statement)
-            .with_context(|| format!("Cassandra refused {statement}"))
-    }
-}
-
-/// `cassandra.yaml`: small, alone, and every write on the disk before it is acknowledged.
-fn configuration(place: &Place) -> String {
-    let Place { dir, port, inner_port } = place;
-    let data = dir.join("data");
-    let data = data.display();
-    format!(
-        "cluster_name: test
+impl CassandraOptions {
+    /// `cassandra.yaml`: small, alone, and every write on the disk before it is acknowledged.
+    fn configuration(&self, place: &Place) -> String {
+        let Place { dir, port, inner_port } = place;
+        let data = dir.join("data");
+        let data = data.display();
+        let rpc = match self.public_address {
+            Some(address) => format!("0.0.0.0\nbroadcast_rpc_address: {address}"),
+            None => "127.0.0.1".to_owned(),
+        };
+        format!(
+            "cluster_name: test
 num_tokens: 1
 initial_token: 0
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
@@ -146,7 +146,7 @@ seed_provider:
 endpoint_snitch: SimpleSnitch
 listen_address: 127.0.0.1
 storage_port: {inner_port}
-rpc_address: 127.0.0.1
+rpc_address: {rpc}
 start_native_transport: true
 native_transport_port: {port}
 auto_bootstrap: false
@@ -170,7 +170,16 @@ counter_cache_size: 0MiB
 row_cache_size: 0MiB
 internode_compression: none
 "
-    )
+        )
+    }
+}
+
+impl Server<CassandraOptions> {
+    /// Runs one CQL statement; the rows of the answer are lists of texts (columns of other types as their bytes' text).
+    pub fn query(&self, statement: &str) -> Result<Vec<Vec<Option<String>>>> {
+        cql::query(self.place.port, statement)
+            .with_context(|| format!("Cassandra refused {statement}"))
+    }
 }
 
 fn jars() -> Result<PathBuf> {
