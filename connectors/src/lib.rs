@@ -1,1 +1,13 @@
-//! Under construction.
+//! Every connector that is shipped, a feature for each system.
+
+use connect_core::plugin::Registry;
+
+/// The connectors of the enabled features.
+pub fn registry() -> Registry {
+    let registry = Registry::default();
+    #[cfg(feature = "postgres")]
+    let registry = registry.source::<connectors_postgres::PostgresSource>();
+    #[cfg(feature = "mysql")]
+    let registry = registry.sink::<connectors_mysql::MySqlSink>();
+    registry
+}

@@ -28,6 +28,9 @@ use rdkafka::{
 /// How long one request to the brokers may take before it is reported as a retriable error.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Pause between two looks for a topic that was created.
+const METADATA_PAUSE: Duration = Duration::from_millis(50);
+
 /// A Kafka cluster.
 pub struct KafkaTransport {
     client: ClientConfig,
@@ -45,6 +48,21 @@ impl KafkaTransport {
         let client = config::client(bootstrap_servers, properties);
         let admin = client.create().map_err(config_error)?;
         Ok(Self { client, admin: Arc::new(admin) })
+    }
+
+    /// Waits until the brokers tell of a topic that one of them has just created.
+    async fn await_topic(&self, name: &str) -> Result<()> {
+        let told = async {
+            loop {
+                let owned = name.to_owned();
+                if self.blocking(move |admin| partitions(admin, &owned)).await?.is_some() {
+                    return Ok(());
+                }
+                tokio::time::sleep(METADATA_PAUSE).await;
+            }
+        };
+        let late = |_| Error::connection("the topic was created, but no broker tells of it");
+        tokio::time::timeout(REQUEST_TIMEOUT, told).await.map_err(late)?
     }
 
     /// Runs a blocking call of librdkafka away from the async threads.
@@ -121,7 +139,10 @@ impl Transport for KafkaTransport {
         match results.map_err(failed)?.pop() {
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
             Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
-            _ => Ok(true),
+            _ => {
+                self.await_topic(&topic.name).await?;
+                Ok(true)
+            }
         }
     }
 
@@ -157,7 +178,12 @@ impl Transport for KafkaTransport {
         let partitions = self.blocking(move |admin| partitions(admin, &owned)).await?;
         let partitions = partitions
             .ok_or_else(|| Error::refused("topic does not exist").context("topic", topic))?;
-        Ok(Box::new(reader::KafkaReader::open(&self.client, topic, partitions)?))
+        Ok(Box::new(reader::KafkaReader::open(
+            &self.client,
+            Arc::clone(&self.admin),
+            topic,
+            partitions,
+        )?))
     }
 
     async fn committed(&self, group: &str) -> Result<Offsets> {

@@ -1,6 +1,9 @@
 //! Reads a topic from its beginning, as `org.apache.kafka.connect.util.KafkaBasedLog`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,9 +13,12 @@ use connect_core::{
 };
 use rdkafka::{
     Message, Offset, TopicPartitionList,
+    admin::AdminClient,
+    client::DefaultClientContext,
     config::ClientConfig,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
+    types::RDKafkaErrorCode,
 };
 use tokio::sync::mpsc;
 
@@ -30,7 +36,8 @@ enum Event {
 }
 
 pub(crate) struct KafkaReader {
-    client: Arc<BaseConsumer>,
+    /// A connection of its own for asking where the end is: on the reader's, the question would wait behind a fetch.
+    admin: Arc<AdminClient<DefaultClientContext>>,
     topic: String,
     events: mpsc::UnboundedReceiver<Event>,
     /// Next offset and whether the end was seen since, by partition.
@@ -40,7 +47,12 @@ pub(crate) struct KafkaReader {
 }
 
 impl KafkaReader {
-    pub(crate) fn open(client: &ClientConfig, topic: &str, partitions: i32) -> Result<Self> {
+    pub(crate) fn open(
+        client: &ClientConfig,
+        admin: Arc<AdminClient<DefaultClientContext>>,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<Self> {
         let mut config = config::consumer(client, &format!("reader-{topic}"));
         config
             // librdkafka wants one; without subscription and commits no group comes to exist.
@@ -56,15 +68,13 @@ impl KafkaReader {
                 .map_err(|e| request_error("cannot read topic", e))?;
         }
         client.assign(&assignment).map_err(|e| request_error("cannot read topic", e))?;
-        let client = Arc::new(client);
         let (sender, events) = mpsc::unbounded_channel();
-        let polled = Arc::clone(&client);
         std::thread::Builder::new()
             .name(format!("read-{topic}"))
-            .spawn(move || poll(&polled, &sender))
+            .spawn(move || poll(&client, &sender))
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
         let progress = vec![(0, false); partitions as usize];
-        Ok(Self { client, topic: topic.to_owned(), events, progress, ahead: Vec::new() })
+        Ok(Self { admin, topic: topic.to_owned(), events, progress, ahead: Vec::new() })
     }
 
     fn take(&mut self, event: Event) {
@@ -75,6 +85,37 @@ impl KafkaReader {
             }
             Event::End { partition } => self.progress[partition as usize].1 = true,
         }
+    }
+}
+
+/// First and next offset of a partition. Waits while the partition has no leader: one that was just created, or
+/// whose broker has just died, gets one soon.
+fn watermarks(
+    client: &AdminClient<DefaultClientContext>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64)> {
+    use RDKafkaErrorCode as Code;
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    loop {
+        let error = match client.inner().fetch_watermarks(topic, partition, REQUEST_TIMEOUT) {
+            Ok(watermarks) => return Ok(watermarks),
+            Err(error) => error,
+        };
+        let soon = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::NotLeaderForPartition
+                    | Code::LeaderNotAvailable
+                    | Code::UnknownTopicOrPartition
+            )
+        );
+        if !soon || Instant::now() > deadline {
+            return Err(
+                request_error("cannot read the end of a topic", error).context("topic", topic)
+            );
+        }
+        std::thread::sleep(POLL);
     }
 }
 
@@ -109,15 +150,12 @@ fn poll(client: &BaseConsumer, events: &mpsc::UnboundedSender<Event>) {
 #[async_trait]
 impl Reader for KafkaReader {
     async fn read_to_end(&mut self) -> Result<Vec<Entry>> {
-        let (client, topic) = (Arc::clone(&self.client), self.topic.clone());
+        let (admin, topic) = (Arc::clone(&self.admin), self.topic.clone());
         let partitions = self.progress.len() as i32;
         let ends = blocking(move || {
-            let end = |partition| {
-                client
-                    .fetch_watermarks(&topic, partition, REQUEST_TIMEOUT)
-                    .map_err(|e| request_error("cannot read the end of a topic", e))
-            };
-            (0..partitions).map(end).collect::<Result<Vec<_>>>()
+            (0..partitions)
+                .map(|partition| watermarks(&admin, &topic, partition))
+                .collect::<Result<Vec<_>>>()
         })
         .await?;
         loop {

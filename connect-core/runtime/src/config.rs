@@ -161,6 +161,16 @@ impl Worker {
         shared.map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
+    /// The properties that a plugin is given: the connector's, and where host names lead on this worker.
+    pub fn plugin_properties(&self, connector: &Properties) -> Properties {
+        let mut properties = connector.clone();
+        let resolve = self.config.resolve.to_string();
+        if !resolve.is_empty() {
+            properties.entry("resolve".into()).or_insert(resolve);
+        }
+        properties
+    }
+
     /// `host:port` under which statuses show this worker.
     pub fn id(&self) -> String {
         let host = self.config.advertised_host.clone().unwrap_or_else(|| "127.0.0.1".into());

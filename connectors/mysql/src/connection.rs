@@ -67,16 +67,59 @@ pub(crate) fn error(doing: &'static str, error: mysql_async::Error) -> Error {
     let (code, message) = (server.code, format!("MySQL refused: {}", server.message));
     let refused = match code {
         // Shutting down, killed, out of connections or memory, read-only after a fail-over, locks.
-        1037..=1041 | 1053 | 1077..=1080 | 1094 | 1152 | 1158..=1161 | 1180 | 1203 | 1205 | 1206
-        | 1213 | 1226 | 1290 | 1317 | 1412 | 1614 | 1792 | 1836 | 1927 | 1969 | 3024 | 3032 => {
-            Error::connection(message)
-        }
+        1037..=1041
+        | 1053
+        | 1077..=1080
+        | 1094
+        | 1152
+        | 1158..=1161
+        | 1180
+        | 1203
+        | 1205
+        | 1206
+        | 1213
+        | 1226
+        | 1290
+        | 1317
+        | 1412
+        | 1614
+        | 1792
+        | 1836
+        | 1927
+        | 1969
+        | 3024
+        | 3032 => Error::connection(message),
         // The table or one of its columns is gone: it is looked up anew.
         1054 | 1136 | 1146 => Error::connection(message),
         // Nulls, duplicates, ranges, formats, lengths, constraints.
-        1048 | 1062 | 1138 | 1153 | 1169 | 1216 | 1217 | 1263..=1265 | 1292 | 1300 | 1364 | 1366
-        | 1367 | 1406 | 1411 | 1416 | 1451 | 1452 | 1525 | 1557 | 1586 | 1690 | 3140 | 3141
-        | 3819 | 3903 | 4025 | 4078 => Error::data(message),
+        1048
+        | 1062
+        | 1138
+        | 1153
+        | 1169
+        | 1216
+        | 1217
+        | 1263..=1265
+        | 1292
+        | 1300
+        | 1364
+        | 1366
+        | 1367
+        | 1406
+        | 1411
+        | 1416
+        | 1451
+        | 1452
+        | 1525
+        | 1557
+        | 1586
+        | 1690
+        | 3140
+        | 3141
+        | 3819
+        | 3903
+        | 4025
+        | 4078 => Error::data(message),
         _ => Error::refused(message),
     };
     refused.context("doing", doing).context("code", code).with_source(error)

@@ -33,7 +33,8 @@ fn definition(mapped: &Mapped, records: &[SinkRecord]) -> Result<Option<String>>
     let constraint = match &schema.default {
         // As the JVM's: a default takes the place of NOT NULL.
         Some(default) => {
-            let column = Column { name: mapped.name.to_string(), kind: Kind::Text, declared: ty.clone() };
+            let column =
+                Column { name: mapped.name.to_string(), kind: Kind::Text, declared: ty.clone() };
             let mut text = Vec::new();
             literal::write(default, Some(schema), &column, &mut text)?;
             let text = String::from_utf8(text)
@@ -48,7 +49,9 @@ fn definition(mapped: &Mapped, records: &[SinkRecord]) -> Result<Option<String>>
 
 fn sql_type(schema: &Schema) -> String {
     match (schema.logical_name(), &schema.ty) {
-        (Some(logical::DECIMAL), _) => return format!("DECIMAL(65,{})", schema.scale().clamp(0, 38)),
+        (Some(logical::DECIMAL), _) => {
+            return format!("DECIMAL(65,{})", schema.scale().clamp(0, 38));
+        }
         (Some(logical::DATE), _) => "DATE",
         (Some(logical::TIME), _) => "TIME(3)",
         (Some(logical::TIMESTAMP), _) => "DATETIME(3)",
@@ -130,7 +133,11 @@ pub(crate) fn create(
     if !keys.is_empty() {
         lines.push(format!("PRIMARY KEY({})", keys.join(",")));
     }
-    Ok(format!("CREATE TABLE {} (\n{}\n) DEFAULT CHARACTER SET utf8mb4", table.quoted(), lines.join(",\n")))
+    Ok(format!(
+        "CREATE TABLE {} (\n{}\n) DEFAULT CHARACTER SET utf8mb4",
+        table.quoted(),
+        lines.join(",\n")
+    ))
 }
 
 /// `ALTER TABLE` with the columns that are missing; none if nothing is known of them yet.

@@ -37,7 +37,9 @@ pub(crate) fn write(
         Value::Boolean(b) => match column.kind {
             Kind::Text => quoted(if *b { "true" } else { "false" }, out),
             Kind::Json => quoted(if *b { "true" } else { "false" }, out),
-            Kind::Integer(..) | Kind::Decimal | Kind::Float | Kind::Bit => out.push(b'0' + u8::from(*b)),
+            Kind::Integer(..) | Kind::Decimal | Kind::Float | Kind::Bit => {
+                out.push(b'0' + u8::from(*b))
+            }
             _ => return Err(refuse("a boolean")),
         },
         Value::Int8(n) => integer(i64::from(*n), column, out, &refuse)?,
@@ -123,7 +125,8 @@ fn integer(n: i64, column: &Column, out: &mut Vec<u8>, refuse: Refuse<'_>) -> Re
         }
         Kind::DateTime => {
             let mut text = String::with_capacity(26);
-            datetime::datetime(n, &mut text).ok_or_else(|| refuse("milliseconds since 1970 expected"))?;
+            datetime::datetime(n, &mut text)
+                .ok_or_else(|| refuse("milliseconds since 1970 expected"))?;
             quoted(&text, out);
         }
         Kind::Time => return Err(refuse("milliseconds since midnight expected")),
@@ -163,7 +166,9 @@ fn decimal(number: &Decimal, column: &Column, out: &mut Vec<u8>, refuse: Refuse<
             let exact = whole.clone().rescaled(number.scale()) == *number;
             let text = whole.to_string();
             match text.parse::<i128>() {
-                Ok(n) if exact && (min..=max).contains(&n) => out.extend_from_slice(text.as_bytes()),
+                Ok(n) if exact && (min..=max).contains(&n) => {
+                    out.extend_from_slice(text.as_bytes())
+                }
                 _ => return Err(refuse(&format!("not a whole number from {min} to {max}"))),
             }
         }

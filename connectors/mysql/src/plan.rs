@@ -84,7 +84,8 @@ impl Shape {
         match self {
             Self::Plain => Vec::new(),
             Self::Struct(schema) => {
-                let field = |f: &connect_core::data::Field| (f.name.clone(), Some(Arc::clone(&f.schema)));
+                let field =
+                    |f: &connect_core::data::Field| (f.name.clone(), Some(Arc::clone(&f.schema)));
                 schema.fields().iter().map(field).collect()
             }
             Self::Map(names) => names.iter().map(|name| (name.clone(), None)).collect(),
@@ -161,7 +162,9 @@ impl Plan {
                 let fields = self.key.fields();
                 match (&record.key, fields.is_empty()) {
                     (Value::Null, _) => {
-                        return Err(Error::data("pk.mode is record_key, but the record has no key"));
+                        return Err(Error::data(
+                            "pk.mode is record_key, but the record has no key",
+                        ));
                     }
                     (_, true) => match given.as_slice() {
                         [name] => add(name, Part::Key, record.key_schema.clone()),
@@ -234,7 +237,9 @@ pub(crate) fn value(record: &SinkRecord, part: Part) -> std::borrow::Cow<'_, Val
     use std::borrow::Cow;
     let field = |value, at| match value {
         &Value::Struct(ref values) => values.get(at).map(Cow::Borrowed),
-        Value::Map(entries) => entries.get(at).map(|(_, value): &(Value, Value)| Cow::Borrowed(value)),
+        Value::Map(entries) => {
+            entries.get(at).map(|(_, value): &(Value, Value)| Cow::Borrowed(value))
+        }
         _ => None,
     };
     let found = match part {

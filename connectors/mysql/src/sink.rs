@@ -131,9 +131,9 @@ impl MySqlSinkTask {
         for (at, sink_record) in records.iter().enumerate() {
             let record = &sink_record.record;
             let name = record.topic.as_ref().unwrap_or(&sink_record.origin.topic);
-            let same = groups.last().is_some_and(|group| {
-                topic == Some(name) && group.plan.fits(&self.config, record)
-            });
+            let same = groups
+                .last()
+                .is_some_and(|group| topic == Some(name) && group.plan.fits(&self.config, record));
             if !same {
                 let text = self.config.table_name_format.replace("${topic}", name);
                 let plan = Plan::new(&self.config, record)
@@ -227,7 +227,8 @@ struct Statements<'t> {
 
 impl<'t> Statements<'t> {
     fn new(task: &'t mut MySqlSinkTask) -> Result<Self> {
-        let connection = task.connection.as_mut().ok_or_else(|| Error::internal("no connection"))?;
+        let connection =
+            task.connection.as_mut().ok_or_else(|| Error::internal("no connection"))?;
         task.sql.clear();
         Ok(Self { config: &task.config, connection, sql: &mut task.sql, began: false })
     }
@@ -286,10 +287,7 @@ impl<'t> Statements<'t> {
         let names: Vec<String> = columns.iter().map(|(_, column)| quote(column)).collect();
         let head = format!("INSERT INTO {} ({}) VALUES ", group.table.quoted(), names.join(","));
         let tail = if upsert { on_duplicate(columns) } else { String::new() };
-        self.rows(group.records, &head, &tail, |record, sql| {
-            tuple(record, columns, sql)
-        })
-        .await
+        self.rows(group.records, &head, &tail, |record, sql| tuple(record, columns, sql)).await
     }
 
     /// `DELETE` of as many keys as a statement may have.

@@ -77,6 +77,7 @@ enum Command {
 pub struct LocalHerder {
     cluster_id: String,
     registry: Registry,
+    config: config::Worker,
     commands: mpsc::Sender<Command>,
     view: watch::Receiver<Arc<Connectors>>,
     stop: CancellationToken,
@@ -114,7 +115,13 @@ impl LocalHerder {
         let (commands, receiver) = mpsc::channel(64);
         let (publish, view) = watch::channel(Arc::default());
         let stop = CancellationToken::new();
-        let context = Context { transport, registry: registry.clone(), config, offsets, observed };
+        let context = Context {
+            transport,
+            registry: registry.clone(),
+            config: config.clone(),
+            offsets,
+            observed,
+        };
         let mut actor = Actor {
             model,
             configs,
@@ -126,7 +133,7 @@ impl LocalHerder {
         actor.handle(Event::Loaded).await?;
         let actor = tokio::spawn(actor.run(receiver, observations));
         let actor = tokio::sync::Mutex::new(Some(actor));
-        Ok(Self { cluster_id, registry, commands, view, stop, actor })
+        Ok(Self { cluster_id, registry, config, commands, view, stop, actor })
     }
 
     /// Stops everything: what is in flight becomes durable, offsets are committed.
@@ -161,7 +168,7 @@ impl LocalHerder {
     async fn check(&self, name: &str, config: &Properties) -> Result<(), Refusal> {
         let plugin = self.plugin(config)?;
         let mut invalid = validate_framework(plugin.ty(), config);
-        invalid.extend(plugin.validate(config).await);
+        invalid.extend(plugin.validate(&self.config.plugin_properties(config)).await);
         if let Some(own) = config.get("name").filter(|own| *own != name) {
             return Err(Refusal::BadRequest(format!(
                 "Connector name configuration ({own}) doesn't match connector name in the URL ({name})"

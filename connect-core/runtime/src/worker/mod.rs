@@ -56,16 +56,6 @@ impl Context {
             ))
         })
     }
-
-    /// The properties that the plugin is given: its own, and where host names lead on this worker.
-    pub(crate) fn plugin_properties(&self, config: &Properties) -> Properties {
-        let mut properties = config.clone();
-        let resolve = self.config.config.resolve.to_string();
-        if !resolve.is_empty() {
-            properties.entry("resolve".into()).or_insert(resolve);
-        }
-        properties
-    }
 }
 
 struct Running {

@@ -37,7 +37,7 @@ pub(super) async fn run(
     let common: ConnectorConfig = parse(&config)?;
     let sink: SinkConfig = parse(&config)?;
     let codec = Codec::open(&context.config, &common, &config)?;
-    let properties = context.plugin_properties(&config);
+    let properties = context.config.plugin_properties(&config);
     let open = async || match plugin.connect(&properties).await? {
         Connected::Sink(sink) => sink.task().await,
         Connected::Source(_) => Err(Error::internal("a source in place of a sink")),

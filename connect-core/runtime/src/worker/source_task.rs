@@ -38,7 +38,7 @@ pub(super) async fn run(
     let partitions = config.get(PARTITIONS).map_or("[]", String::as_str);
     let partitions: Vec<Json> = serde_json::from_str(partitions)
         .map_err(|e| Error::config("task.partitions is not a JSON list").with_source(e))?;
-    let properties = context.plugin_properties(&config);
+    let properties = context.config.plugin_properties(&config);
     let open = async || {
         context.offsets.refresh().await?;
         let assigned = partitions

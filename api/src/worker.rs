@@ -1,0 +1,100 @@
+//! A worker: the log that its configuration names, a herder on it, and the REST API in front.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use anyhow::Context;
+use connect_core::{config::Properties, plugin::Registry, transport::Transport};
+use connect_core_kafka::KafkaTransport;
+use connect_core_log::EmbeddedLog;
+use connect_core_runtime::{
+    config::Worker,
+    herder::{LocalHerder, Options},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{listen, router};
+
+/// Directory of the embedded log, where `log.dir` isn't given.
+const LOG_DIR: &str = "ferrovia-log";
+
+/// What a worker is made of.
+pub struct WorkerOptions {
+    /// Its properties.
+    pub properties: Properties,
+    /// The connectors that it can run.
+    pub registry: Registry,
+    /// The log to run on; none opens what the properties name.
+    pub transport: Option<Arc<dyn Transport>>,
+}
+
+/// A worker that answers requests.
+pub struct RunningWorker {
+    herder: Arc<LocalHerder>,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl RunningWorker {
+    /// Starts a worker; on return it answers.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, the log cannot be reached, or a listener cannot be bound.
+    pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
+        let config = Worker::parse(options.properties)?;
+        // Before anything else: a port that is taken should not cost a start.
+        let mut listeners = Vec::new();
+        for uri in &config.config.listeners {
+            listeners.push(listen::bind(uri).await?);
+        }
+        let transport = match options.transport {
+            Some(transport) => transport,
+            None => open_transport(&config)?,
+        };
+        let herder = LocalHerder::start(Options { config, transport, registry: options.registry });
+        let herder = Arc::new(herder.await.context("cannot start the worker")?);
+        let stop = CancellationToken::new();
+        let (mut servers, mut addresses) = (Vec::new(), Vec::new());
+        for listener in listeners {
+            let address = listener.local_addr()?;
+            tracing::info!(%address, "REST API listening");
+            addresses.push(address);
+            let app = router(Arc::clone(&herder) as _);
+            let stopped = stop.clone().cancelled_owned();
+            let server = axum::serve(listener, app).with_graceful_shutdown(stopped);
+            servers.push(tokio::spawn(server.into_future()));
+        }
+        Ok(Self { herder, stop, servers, addresses })
+    }
+
+    /// Where the REST API listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops taking requests, makes what is in flight durable, and commits offsets.
+    pub async fn shut_down(self) {
+        self.stop.cancel();
+        self.herder.shut_down().await;
+        for server in self.servers {
+            // A client that keeps its connection open must not keep the worker.
+            server.abort();
+        }
+    }
+}
+
+fn open_transport(config: &Worker) -> anyhow::Result<Arc<dyn Transport>> {
+    match &config.config.bootstrap_servers {
+        Some(servers) => {
+            let servers = config.config.resolve.rewrite(servers);
+            let transport = KafkaTransport::new(&servers, &config.client_properties());
+            Ok(Arc::new(transport.context("cannot set up the Kafka clients")?))
+        }
+        None => {
+            let dir = config.config.log_dir.as_deref().unwrap_or(LOG_DIR);
+            let log = EmbeddedLog::open(Path::new(dir));
+            Ok(Arc::new(log.with_context(|| format!("cannot open the embedded log in {dir}"))?))
+        }
+    }
+}
