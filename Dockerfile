@@ -10,5 +10,5 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin ferrovia
 COPY --from=build /out/ /usr/local/bin/
-USER ferrovia
+USER 10001
 CMD ["connect", "worker"]

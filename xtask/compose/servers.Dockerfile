@@ -5,5 +5,5 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         curl default-jre-headless mariadb-server postgresql python3-pip wget \
     && rm -rf /var/lib/apt/lists/* /var/lib/mysql /var/lib/postgresql \
-    && pip install --break-system-packages --no-cache-dir cqlsh
+    && pip install --break-system-packages --no-cache-dir cqlsh==6.2.2
 COPY kafka-broker-api-versions.sh /opt/kafka/bin/

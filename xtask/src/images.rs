@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use xtask_servers::{
-    Cassandra, CassandraOptions, Kafka, KafkaOptions, MariaDb, MariaDbOptions, MySqlOptions,
-    Postgres, PostgresOptions,
+    Cassandra, CassandraOptions, Kafka, KafkaOptions, MariaDb, MariaDbOptions, Postgres,
+    PostgresOptions, SqlOptions,
 };
 
 use crate::interrupt;
@@ -26,7 +26,7 @@ pub fn serve(name: &str, dir: &Path) -> Result<()> {
     match name {
         "postgres" => until_stopped(&postgres(dir, &environment)?),
         "mysql" => {
-            let options = mariadb_options(&environment)?;
+            let options = sql_options(&environment)?;
             let args = vec!["--bind-address=0.0.0.0".to_owned()];
             until_stopped(&MariaDb::start(
                 dir,
@@ -81,15 +81,9 @@ pub fn postgres_options(environment: &Environment) -> Result<PostgresOptions> {
     Ok(PostgresOptions { user, password, database, ..Default::default() })
 }
 
-/// `MYSQL_*`, for MariaDB.
-pub fn mariadb_options(environment: &Environment) -> Result<MariaDbOptions> {
-    let MySqlOptions { root_password, database, user, password, .. } = mysql_options(environment)?;
-    Ok(MariaDbOptions { root_password, database, user, password, ..Default::default() })
-}
-
-/// `MYSQL_*`.
-pub fn mysql_options(environment: &Environment) -> Result<MySqlOptions> {
-    Ok(MySqlOptions {
+/// `MYSQL_*`, for MySQL or MariaDB.
+pub fn sql_options<Flavour>(environment: &Environment) -> Result<SqlOptions<Flavour>> {
+    Ok(SqlOptions {
         root_password: variable(environment, "MYSQL_ROOT_PASSWORD")?,
         database: variable(environment, "MYSQL_DATABASE")?,
         user: variable(environment, "MYSQL_USER")?,

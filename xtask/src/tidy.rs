@@ -39,13 +39,15 @@ const WITH_AXUM: [&str; 4] = ["api", "carga", "examples", "sync"];
 /// Fails with all that is untidy.
 pub(crate) fn run() -> Result<()> {
     let mut faults = Vec::new();
-    for file in files(&root())? {
-        let Ok(text) = fs::read_to_string(&file) else { continue };
+    let files = files(&root())?;
+    for file in &files {
+        let Ok(text) = fs::read_to_string(file) else { continue };
         let name = file.strip_prefix(root())?.to_string_lossy().into_owned();
         faults.extend(faults_of_text(&name, &text));
     }
     faults.extend(Dependencies::of_workspace()?.faults());
     if faults.is_empty() {
+        println!("{} files and the dependencies are tidy", files.len());
         return Ok(());
     }
     bail!("{} untidy:\n  {}", faults.len(), faults.join("\n  "))

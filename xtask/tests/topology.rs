@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use xtask::build::{self, Profile, Programs};
 use xtask::compose::Compose;
 use xtask::gateway::Gateway;
-use xtask::images::{kafka_properties, mariadb_options, mysql_options, postgres_options};
+use xtask::images::{kafka_properties, postgres_options, sql_options};
 use xtask::{http, root};
 use xtask_servers::port::{free_port, must_be_free};
 use xtask_servers::{
@@ -101,13 +101,13 @@ impl Topology {
         )?;
         let accounts = &compose.service("mysql")?.environment;
         let mysql = match MySqlOptions::install() {
-            Ok(()) => Some(MySql::start(&dir.join("mysql"), mysql_options(accounts)?)?),
+            Ok(()) => Some(MySql::start(&dir.join("mysql"), sql_options(accounts)?)?),
             Err(error) => {
                 eprintln!("MySQL itself cannot be had here, MariaDB stands for it: {error:#}");
                 None
             }
         };
-        let mariadb = MariaDb::start(&dir.join("mariadb"), mariadb_options(accounts)?)?;
+        let mariadb = MariaDb::start(&dir.join("mariadb"), sql_options(accounts)?)?;
         let kafka = joined(kafka)?;
         let cassandra = joined(cassandra)?;
 

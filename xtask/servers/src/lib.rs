@@ -33,9 +33,10 @@ mod wait;
 
 pub use cassandra::{Cassandra, CassandraOptions};
 pub use kafka::{Kafka, KafkaOptions};
-pub use mariadb::{MariaDb, MariaDbOptions};
-pub use mysql::{MySql, MySqlOptions};
+pub use mariadb::{MariaDb, MariaDbFlavour, MariaDbOptions};
+pub use mysql::{MySql, MySqlFlavour, MySqlOptions};
 pub use postgres::{Postgres, PostgresOptions};
 pub use process::{Process, output_of};
 pub use server::{Kind, Place, Server};
+pub use sql::SqlOptions;
 pub use wait::wait_until;

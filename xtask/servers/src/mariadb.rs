@@ -1,47 +1,23 @@
 //! MariaDB from Debian's packages.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
 
 use crate::server::{Kind, Place, Server};
-use crate::sql::{Accounts, greets};
+use crate::sql::{SqlOptions, data, greets, init_file};
 use crate::{apt, output_of};
 
 /// A MariaDB server.
 pub type MariaDb = Server<MariaDbOptions>;
 
-/// What a MariaDB server is created with. The defaults are those of the user's compose file.
-#[derive(Debug, Clone)]
-pub struct MariaDbOptions {
-    /// Port; any free one when `None`.
-    pub port: Option<u16>,
-    /// Password of root.
-    pub root_password: String,
-    /// Database to create.
-    pub database: String,
-    /// User to create, who may do everything in that database.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-    /// Further arguments of `mariadbd`.
-    pub args: Vec<String>,
-}
+/// What a MariaDB server is created with.
+pub type MariaDbOptions = SqlOptions<MariaDbFlavour>;
 
-impl Default for MariaDbOptions {
-    fn default() -> Self {
-        Self {
-            port: None,
-            root_password: "123".into(),
-            database: "mysql-db-sync".into(),
-            user: "user".into(),
-            password: "123".into(),
-            args: Vec::new(),
-        }
-    }
-}
+/// The flavour MariaDB.
+#[derive(Debug, Clone, Copy)]
+pub enum MariaDbFlavour {}
 
 impl Kind for MariaDbOptions {
     const NAME: &'static str = "MariaDB";
@@ -65,8 +41,7 @@ impl Kind for MariaDbOptions {
         install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.args(as_root());
         output_of(&mut install)?;
-        self.accounts().write_init_file(place)?;
-        Ok(())
+        self.write_init_file(place)
     }
 
     fn command(&self, place: &Place) -> Result<Command> {
@@ -77,7 +52,7 @@ impl Kind for MariaDbOptions {
         // Relative to the data directory: the path of a socket file may not be long.
         server.args(["--socket=mariadb.sock", "--pid-file=mariadb.pid", "--skip-name-resolve"]);
         server.args(["--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M"]);
-        server.arg(format!("--init-file={}", place.dir.join("init.sql").display()));
+        server.arg(format!("--init-file={}", init_file(place).display()));
         server.args(&self.args);
         Ok(server)
     }
@@ -85,33 +60,6 @@ impl Kind for MariaDbOptions {
     fn ready(&self, place: &Place) -> bool {
         greets(place.port)
     }
-}
-
-impl MariaDbOptions {
-    fn accounts(&self) -> Accounts<'_> {
-        Accounts {
-            root_password: &self.root_password,
-            database: &self.database,
-            user: &self.user,
-            password: &self.password,
-        }
-    }
-}
-
-impl Server<MariaDbOptions> {
-    /// Runs SQL as the user in the database; the rows of the answer are lines, their columns separated by tabs.
-    pub fn query(&self, sql: &str) -> Result<String> {
-        self.kind.accounts().query(&self.place, sql)
-    }
-
-    /// `mysql://user:password@127.0.0.1:port/database`.
-    pub fn url(&self) -> String {
-        self.kind.accounts().url(&self.place)
-    }
-}
-
-fn data(place: &Place) -> PathBuf {
-    place.dir.join("data")
 }
 
 /// MariaDB runs as root only when told to.

@@ -9,41 +9,18 @@ use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
 
 use crate::server::{Kind, Place, Server};
-use crate::sql::{Accounts, greets};
+use crate::sql::{SqlOptions, data, greets, init_file};
 use crate::{apt, cache, output_of};
 
 /// A MySQL server. Its version is that of Debian unstable.
 pub type MySql = Server<MySqlOptions>;
 
-/// What a MySQL server is created with. The defaults are those of the user's compose file.
-#[derive(Debug, Clone)]
-pub struct MySqlOptions {
-    /// Port; any free one when `None`.
-    pub port: Option<u16>,
-    /// Password of root.
-    pub root_password: String,
-    /// Database to create.
-    pub database: String,
-    /// User to create, who may do everything in that database.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-    /// Further arguments of `mysqld`.
-    pub args: Vec<String>,
-}
+/// What a MySQL server is created with.
+pub type MySqlOptions = SqlOptions<MySqlFlavour>;
 
-impl Default for MySqlOptions {
-    fn default() -> Self {
-        Self {
-            port: None,
-            root_password: "123".into(),
-            database: "mysql-db-sync".into(),
-            user: "user".into(),
-            password: "123".into(),
-            args: Vec::new(),
-        }
-    }
-}
+/// The flavour MySQL.
+#[derive(Debug, Clone, Copy)]
+pub enum MySqlFlavour {}
 
 impl Kind for MySqlOptions {
     const NAME: &'static str = "MySQL";
@@ -58,15 +35,14 @@ impl Kind for MySqlOptions {
 
     fn prepare(&self, place: &Place) -> Result<()> {
         let data = data(place);
-        if place.dir.join("init.sql").exists() {
+        if init_file(place).exists() {
             return Ok(());
         }
         if data.exists() {
             fs::remove_dir_all(&data)?;
         }
         output_of(self.mysqld(place)?.arg("--initialize-insecure"))?;
-        self.accounts().write_init_file(place)?;
-        Ok(())
+        self.write_init_file(place)
     }
 
     fn command(&self, place: &Place) -> Result<Command> {
@@ -74,7 +50,7 @@ impl Kind for MySqlOptions {
         server.arg(format!("--port={}", place.port)).arg("--bind-address=127.0.0.1");
         // Relative to the data directory: the path of a socket file may not be long.
         server.args(["--socket=mysql.sock", "--pid-file=mysql.pid"]);
-        server.arg(format!("--init-file={}", place.dir.join("init.sql").display()));
+        server.arg(format!("--init-file={}", init_file(place).display()));
         server.args(&self.args);
         Ok(server)
     }
@@ -85,15 +61,6 @@ impl Kind for MySqlOptions {
 }
 
 impl MySqlOptions {
-    fn accounts(&self) -> Accounts<'_> {
-        Accounts {
-            root_password: &self.root_password,
-            database: &self.database,
-            user: &self.user,
-            password: &self.password,
-        }
-    }
-
     /// `mysqld` under its own loader, with what initializing and serving have in common.
     fn mysqld(&self, place: &Place) -> Result<Command> {
         let usr = unpacked()?.join("usr");
@@ -109,22 +76,6 @@ impl MySqlOptions {
         mysqld.args(["--secure-file-priv=NULL", "--log-error-verbosity=1"]);
         Ok(mysqld)
     }
-}
-
-impl Server<MySqlOptions> {
-    /// Runs SQL as the user in the database; the rows of the answer are lines, their columns separated by tabs.
-    pub fn query(&self, sql: &str) -> Result<String> {
-        self.kind.accounts().query(&self.place, sql)
-    }
-
-    /// `mysql://user:password@127.0.0.1:port/database`.
-    pub fn url(&self) -> String {
-        self.kind.accounts().url(&self.place)
-    }
-}
-
-fn data(place: &Place) -> PathBuf {
-    place.dir.join("data")
 }
 
 fn libraries(usr: &Path) -> Result<PathBuf> {
