@@ -1,0 +1,260 @@
+//! Records with and without schema, keys, tables that are made and grow, values that don't fit.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use connect_core::{
+    converter::{Converter, JsonConverter},
+    error::{ErrorKind, Result},
+    record::Record,
+    sink::{Delivered, SinkBatch, SinkRecord, SinkTask, TopicPartition},
+};
+
+use crate::{sql, task};
+
+/// A batch of JSON messages (key, value), with schema or without.
+fn batch(
+    topic: &'static str,
+    schemas: bool,
+    messages: &[(Option<&str>, Option<&str>)],
+) -> SinkBatch {
+    let config = connect_core::config::Properties::from([(
+        "schemas.enable".to_owned(),
+        schemas.to_string(),
+    )]);
+    let mut json = JsonConverter::new(connect_core::config::parse(&config).unwrap());
+    let origin = Arc::new(TopicPartition { topic: topic.into(), partition: 3 });
+    let mut decode = |text: &Option<&str>| {
+        json.decode(text.map(|text| Bytes::copy_from_slice(text.as_bytes())).as_ref()).unwrap()
+    };
+    let records = messages.iter().enumerate().map(|(offset, (key, value))| {
+        let ((key_schema, key), (value_schema, value)) = (decode(key), decode(value));
+        let topic = Some(topic.into());
+        let record = Record { topic, key_schema, key, value_schema, value, ..Record::default() };
+        SinkRecord { record, origin: Arc::clone(&origin), offset: offset as i64 }
+    });
+    SinkBatch { records: records.collect() }
+}
+
+fn values<'m>(values: &[&'m str]) -> Vec<(Option<&'m str>, Option<&'m str>)> {
+    values.iter().map(|value| (None, Some(*value))).collect()
+}
+
+/// Puts; another test restarts the server now and then.
+async fn put(task: &mut dyn SinkTask, batch: &SinkBatch) -> Result<Delivered> {
+    loop {
+        match task.put(batch).await {
+            Err(error) if error.is_retriable() => tokio::task::yield_now().await,
+            result => return result,
+        }
+    }
+}
+
+async fn delivered(pairs: &[(&str, &str)], batch: &SinkBatch) {
+    let mut task = task(pairs).await;
+    assert!(matches!(put(&mut *task, batch).await.unwrap(), Delivered::All));
+}
+
+async fn refused(pairs: &[(&str, &str)], batch: &SinkBatch) -> String {
+    let mut task = task(pairs).await;
+    let error = put(&mut *task, batch).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Data, "{error:?}");
+    error.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_users_sink_makes_a_table_without_key_from_schemaless_values() {
+    let config = [
+        ("topics", "postgres-tabela"),
+        ("auto.create", "true"),
+        ("auto.evolve", "true"),
+        ("insert.mode", "insert"),
+        ("pk.mode", "none"),
+        ("pk.fields", "id"),
+        ("batch.size", "1000"),
+    ];
+    let first = r#"{"id":"1237","valor":"Teste de integração","updated_at":1700000000000}"#;
+    delivered(&config, &batch("postgres-tabela", false, &values(&[first, first]))).await;
+    let rows = sql("SELECT id, valor, updated_at FROM `postgres-tabela`");
+    assert_eq!(
+        rows.trim(),
+        "1237\tTeste de integração\t1700000000000\n1237\tTeste de integração\t1700000000000"
+    );
+    let more = r#"{"id":"1","valor":null,"updated_at":1,"extra":{"a":[1,2.5]},"n":7}"#;
+    let wider = r#"{"id":"2","valor":"x","updated_at":1,"extra":null,"n":7.5}"#;
+    delivered(&config, &batch("postgres-tabela", false, &values(&[more, wider]))).await;
+    let rows = sql(
+        "SELECT id, JSON_VALUE(extra, '$.a[1]'), n FROM `postgres-tabela` WHERE n IS NOT NULL ORDER BY id",
+    );
+    assert_eq!(rows.trim(), "1\t2.5\t7\n2\tNULL\t7.5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tables_columns_decide_the_types() {
+    sql(
+        "CREATE TABLE r_types (id bigint unsigned, d decimal(10,2), f double, t varchar(20), dt datetime(3), \
+         da date, ti time(3), b blob, j json, y tinyint)",
+    );
+    let config = [("topics", "r_types"), ("db.timezone", "UTC")];
+    let rows = [
+        r#"{"id":"18446744073709551615","d":"12.50","f":"1e3","t":5,"dt":1614834367123,"da":18690,"ti":3723004,"b":"x","j":{"a":"é'\\"},"y":true}"#,
+        r#"{"id":7,"d":3,"f":2,"t":1.5,"dt":"2021-03-04T05:06:07.123Z","da":"2021-03-04","ti":"01:02:03.004","b":null,"j":"[1]","y":"0"}"#,
+    ];
+    delivered(&config, &batch("r_types", false, &values(&rows))).await;
+    let text = sql(
+        "SELECT id, d, f, t, dt, da, ti, b, JSON_VALUE(j, '$.a'), JSON_VALUE(j, '$[0]'), y FROM r_types ORDER BY y DESC",
+    );
+    assert_eq!(
+        text.trim(),
+        "18446744073709551615\t12.50\t1000\t5\t2021-03-04 05:06:07.123\t2021-03-04\t01:02:03.004\tx\té'\\\\\tNULL\t1\n\
+         7\t3.00\t2\t1.5\t2021-03-04 05:06:07.123\t2021-03-04\t01:02:03.004\tNULL\tNULL\t1\t0"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused_with_table_column_value_and_type() {
+    sql("CREATE TABLE r_bad (i int, u tinyint unsigned, d date, v varchar(3))");
+    for (field, value) in [
+        ("i", "\"seven\""),
+        ("i", "1.5"),
+        ("i", "2147483648"),
+        ("u", "-1"),
+        ("u", "256"),
+        ("d", "\"2021-02-30\""),
+        ("d", "true"),
+        ("i", "[1]"),
+        ("i", "{\"a\":1}"),
+    ] {
+        let json = format!("{{\"{field}\":{value}}}");
+        let error =
+            refused(&[("topics", "r_bad")], &batch("r_bad", false, &values(&[&json]))).await;
+        for part in ["r_bad", &format!("column={field}"), "type=", "value="] {
+            assert!(error.contains(part), "{json}: {error} lacks {part}");
+        }
+    }
+    let long =
+        refused(&[("topics", "r_bad")], &batch("r_bad", false, &values(&[r#"{"v":"long"}"#])))
+            .await;
+    assert!(long.contains("Data too long"), "{long}");
+    assert_eq!(sql("SELECT count(*) FROM r_bad").trim(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_value_or_name_ends_its_quotes() {
+    let config =
+        [("topics", "r_inject"), ("auto.create", "true"), ("table.name.format", "`r_in``ject`")];
+    let row = r#"{"a`b":"'; DROP TABLE x; -- \\","n":"\u0000\\'\"\n"}"#;
+    delivered(&config, &batch("r_inject", false, &values(&[row]))).await;
+    assert_eq!(
+        sql("SELECT HEX(n) FROM `r_in``ject` WHERE `a``b` = '\\'; DROP TABLE x; -- \\\\'").trim(),
+        "005C27220A"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_schema_the_jvms_types_are_made() {
+    let field = |name: &str, rest: &str| format!(r#"{{"field":"{name}",{rest}}}"#);
+    let logical =
+        |name: &str| format!(r#""name":"org.apache.kafka.connect.data.{name}","version":1"#);
+    let fields = [
+        field("id", r#""type":"int32","optional":false"#),
+        field("s", r#""type":"string","optional":true"#),
+        field(
+            "n",
+            &format!(
+                r#""type":"bytes","optional":true,{},"parameters":{{"scale":"2"}}"#,
+                logical("Decimal")
+            ),
+        ),
+        field("ts", &format!(r#""type":"int64","optional":true,{}"#, logical("Timestamp"))),
+        field("d", r#""type":"string","optional":false,"default":"it's""#),
+        field("b", r#""type":"boolean","optional":true"#),
+    ];
+    let message = format!(
+        r#"{{"schema":{{"type":"struct","optional":false,"fields":[{}]}},"payload":{{"id":1,"s":"é","n":"BNI=","ts":1614834367123,"d":"x","b":true}}}}"#,
+        fields.join(",")
+    );
+    let config = [
+        ("topics", "r_schema"),
+        ("auto.create", "true"),
+        ("insert.mode", "upsert"),
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+    ];
+    delivered(&config, &batch("r_schema", true, &values(&[&message, &message]))).await;
+    assert_eq!(sql("SELECT * FROM r_schema").trim(), "1\té\t12.34\t2021-03-04 05:06:07.123\tx\t1");
+    let ddl = sql(
+        "SELECT GROUP_CONCAT(COLUMN_TYPE, ' ', IS_NULLABLE, ' ', COLUMN_KEY ORDER BY ORDINAL_POSITION) \
+                   FROM information_schema.COLUMNS WHERE TABLE_NAME = 'r_schema'",
+    );
+    assert_eq!(
+        ddl.trim(),
+        "int(11) NO PRI,text YES ,decimal(65,2) YES ,datetime(3) YES ,text YES ,tinyint(4) YES "
+            .trim_end()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_deletes_and_their_order() {
+    let config = [
+        ("topics", "r_keys"),
+        ("auto.create", "true"),
+        ("auto.evolve", "true"),
+        ("insert.mode", "upsert"),
+        ("pk.mode", "record_key"),
+        ("pk.fields", "id"),
+        ("delete.enabled", "true"),
+    ];
+    let messages = [
+        (Some("1"), Some(r#"{"v":"a"}"#)),
+        (Some("2"), Some(r#"{"v":"b"}"#)),
+        (Some("1"), None),
+        (Some("2"), None),
+        (Some("2"), Some(r#"{"v":"c"}"#)),
+        (Some("3"), Some(r#"{"v":"d","w":1}"#)),
+    ];
+    delivered(&config, &batch("r_keys", false, &messages)).await;
+    assert_eq!(sql("SELECT id, v, w FROM r_keys ORDER BY id").trim(), "2\tc\tNULL\n3\td\t1");
+    let error =
+        refused(&[("topics", "r_keys")], &batch("r_keys", false, &[(Some("1"), None)])).await;
+    assert!(error.contains("tombstone") && error.contains("delete.enabled"), "{error}");
+    let config = [
+        ("topics", "r_kafka"),
+        ("auto.create", "true"),
+        ("insert.mode", "upsert"),
+        ("pk.mode", "kafka"),
+    ];
+    delivered(&config, &batch("r_kafka", false, &values(&[r#"{"v":1}"#, r#"{"v":2}"#]))).await;
+    let rows = sql(
+        "SELECT __connect_topic, __connect_partition, __connect_offset, v FROM r_kafka ORDER BY 3",
+    );
+    assert_eq!(rows.trim(), "r_kafka\t3\t0\t1\nr_kafka\t3\t1\t2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn update_changes_only_what_is_there() {
+    sql(
+        "CREATE TABLE r_update (id int PRIMARY KEY, v text, w int DEFAULT 5); INSERT INTO r_update VALUES (1, 'a', 9)",
+    );
+    let config = [
+        ("topics", "r_update"),
+        ("insert.mode", "update"),
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+    ];
+    let rows = [r#"{"id":1,"v":"b"}"#, r#"{"id":2,"v":"c"}"#];
+    delivered(&config, &batch("r_update", false, &values(&rows))).await;
+    assert_eq!(sql("SELECT * FROM r_update").trim(), "1\tb\t9");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_auto_create_and_evolve_nothing_is_made() {
+    let mut task = task(&[("topics", "r_none")]).await;
+    let missing = put(&mut *task, &batch("r_none", false, &values(&[r#"{"a":1}"#]))).await;
+    assert!(missing.unwrap_err().to_string().contains("is missing and auto-creation is disabled"));
+    sql("CREATE TABLE r_none (a int)");
+    let error =
+        refused(&[("topics", "r_none")], &batch("r_none", false, &values(&[r#"{"a":1,"b":2}"#])))
+            .await;
+    assert!(error.contains("is missing fields (b) and auto-evolution is disabled"), "{error}");
+}

@@ -1,0 +1,25 @@
+//! The PostgreSQL source on a real server.
+
+mod modes;
+mod suite;
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use xtask_servers::{Postgres, PostgresOptions};
+
+/// One server for all tests of this binary; each works in tables of its own. The kernel ends it with this process.
+pub(crate) fn server() -> &'static Mutex<Postgres> {
+    static SERVER: OnceLock<Mutex<Postgres>> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap().keep();
+        Mutex::new(Postgres::start(&dir, PostgresOptions::default()).unwrap())
+    })
+}
+
+pub(crate) fn sql(text: &str) -> String {
+    server().lock().unwrap_or_else(PoisonError::into_inner).query(text).unwrap()
+}
+
+pub(crate) fn port() -> u16 {
+    server().lock().unwrap_or_else(PoisonError::into_inner).port()
+}

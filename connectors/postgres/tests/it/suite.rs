@@ -1,0 +1,98 @@
+use std::ops::Range;
+
+use connect_core::{
+    config::Properties, data::Value, plugin::Registry, prelude::async_trait, record::Record,
+};
+use connect_core_testkit::{SourceHarness, config_suite, source_suite};
+use connectors_postgres::PostgresSource;
+
+use crate::{port, sql};
+
+struct Harness {
+    table: &'static str,
+    mode: &'static str,
+    text_ids: bool,
+}
+
+impl Harness {
+    fn new(table: &'static str, mode: &'static str, id: &str) -> Self {
+        sql(&format!(
+            "CREATE TABLE {table} (id {id} PRIMARY KEY, valor text, \
+             updated_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        ));
+        Self { table, mode, text_ids: id == "text" }
+    }
+}
+
+#[async_trait]
+impl SourceHarness for Harness {
+    fn registry(&self) -> Registry {
+        Registry::default().source::<PostgresSource>()
+    }
+
+    fn properties(&self) -> Properties {
+        let url = format!("jdbc:postgresql://postgres-db:5432/mydb");
+        let resolve = format!("postgres-db:5432:127.0.0.1:{}", port());
+        let pairs = [
+            ("connector.class", "io.confluent.connect.jdbc.JdbcSourceConnector"),
+            ("connection.url", &url),
+            ("connection.user", "user"),
+            ("connection.password", "password"),
+            ("resolve", &resolve),
+            ("table.whitelist", self.table),
+            ("mode", self.mode),
+            ("incrementing.column.name", "id"),
+            ("timestamp.column.name", "updated_at"),
+            ("poll.interval.ms", "20"),
+            ("batch.max.rows", "10"),
+            ("topic.prefix", "p-"),
+        ];
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    async fn add(&self, numbers: Range<i64>) {
+        // Each row at a time of its own, in the order of the numbers, and long past for the timestamp modes.
+        let Range { start, end } = numbers;
+        sql(&format!(
+            "INSERT INTO {} SELECT n, 'v' || n, timestamptz '2021-01-01' + n * interval '1 microsecond' \
+             FROM generate_series({start}, {end} - 1) n",
+            self.table
+        ));
+    }
+
+    fn number(&self, record: &Record) -> i64 {
+        let Value::Struct(values) = &record.value else { panic!("{record:?}") };
+        match &values[0] {
+            Value::Int32(id) => i64::from(*id),
+            Value::Int64(id) => *id,
+            Value::String(id) if self.text_ids => id.parse().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incrementing() {
+    source_suite(&Harness::new("s_incrementing", "incrementing", "int")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incrementing_text() {
+    source_suite(&Harness::new("s_text", "incrementing", "text")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timestamp() {
+    source_suite(&Harness::new("s_timestamp", "timestamp", "bigint")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timestamp_incrementing() {
+    source_suite(&Harness::new("s_both", "timestamp+incrementing", "int")).await;
+}
+
+#[tokio::test]
+async fn configuration() {
+    let registry = Registry::default().source::<PostgresSource>();
+    config_suite(&registry, "io.confluent.connect.jdbc.JdbcSourceConnector").await;
+}
