@@ -115,7 +115,9 @@ fn lock(passages: &Mutex<Vec<Passage>>) -> MutexGuard<'_, Vec<Passage>> {
 fn passage(line: &str) -> Option<Passage> {
     let line: Value = serde_json::from_str(line).ok()?;
     let record = match &line["record"] {
-        Value::String(text) => text.clone(),
+        Value::String(text) => {
+            serde_json::from_str(text).map_or_else(|_| text.clone(), |json: Value| json.to_string())
+        }
         other => other.to_string(),
     };
     Some(Passage {
