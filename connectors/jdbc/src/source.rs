@@ -127,6 +127,11 @@ pub struct SourceConfig {
     #[serde(rename = "timestamp.delay.interval.ms", default)]
     #[schemars(extend("x-importance" = "HIGH", "x-group" = "Connector", "x-width" = "MEDIUM", "x-display" = "Delay Interval (ms)"))]
     pub timestamp_delay: Millis<0>,
+    /// Whether rows with timestamps from the start of the oldest running transaction on wait until it has ended. Without
+    /// it, rows that are committed late are lost, as they are with the JVM's connector.
+    #[serde(rename = "timestamp.hold.back.running.transactions", default = "yes")]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Hold back running transactions"))]
+    pub hold_back: bool,
     /// Time zone of timestamps that have none.
     #[serde(rename = "db.timezone", default = "utc")]
     #[schemars(extend("x-importance" = "MEDIUM", "x-group" = "Connector", "x-width" = "MEDIUM", "x-display" = "DB time zone"))]

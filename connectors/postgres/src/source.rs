@@ -218,19 +218,31 @@ impl PostgresSourceTask {
         Ok(())
     }
 
-    /// The upper bound of timestamps: the database's own time, in milliseconds, less the configured delay.
+    /// The upper bound of timestamps: the database's own time, in milliseconds, less the configured delay; or the start
+    /// of the oldest transaction that still runs, if that is earlier. The rows that it will commit may have timestamps
+    /// from there on: read past them, and they would be lost.
     async fn until(&self, client: &Client, criteria: &Criteria) -> Result<Option<i64>> {
+        /// A statement's time is taken a moment before others can see that its transaction has begun.
+        const MARGIN_MICROS: i64 = 5_000;
+        const OLDEST: &str = "SELECT (extract(epoch FROM min(xact_start)) * 1000000)::int8 \
+            FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+              AND application_name <> current_setting('application_name')";
         if criteria.timestamps.is_empty() {
             return Ok(None);
         }
-        let now = self.now(client).await?;
-        let delay =
-            i64::try_from(self.config.timestamp_delay.get().as_micros()).unwrap_or(i64::MAX);
-        Ok(Some(now.div_euclid(1000) * 1000 - delay))
+        let mut until = self.now(client).await?;
+        if self.config.hold_back {
+            let row = client.query_one(OLDEST, &[]).await;
+            let row = row.map_err(|e| connection::error("looking for running transactions", e))?;
+            until -= MARGIN_MICROS;
+            until = row.get::<_, Option<i64>>(0).map_or(until, |oldest| oldest.min(until));
+        }
+        let delay = i64::try_from(self.config.timestamp_delay.get().as_micros()).unwrap_or(i64::MAX);
+        Ok(Some((until.div_euclid(1000) * 1000).saturating_sub(delay)))
     }
 
     async fn now(&self, client: &Client) -> Result<i64> {
-        const SQL: &str = "SELECT (extract(epoch FROM CURRENT_TIMESTAMP) * 1000000)::int8";
+        const SQL: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8";
         let row = client.query_one(SQL, &[]).await;
         Ok(row.map_err(|e| connection::error("asking for the time", e))?.get(0))
     }

@@ -245,3 +245,29 @@ async fn a_query_and_a_column_that_is_added() {
     let schema = batches[0].records[0].value_schema.as_ref().unwrap();
     assert_eq!((ids(&batches), schema.fields().len()), (vec!["2".into()], 3));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_committed_late_is_not_lost() {
+    sql("CREATE TABLE m_late (id int PRIMARY KEY, up timestamptz NOT NULL DEFAULT now())");
+    let url = format!("host=127.0.0.1 port={} user=user password=password dbname=mydb", port());
+    let (late, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    late.batch_execute("BEGIN; INSERT INTO m_late VALUES (1)").await.unwrap();
+    sql("INSERT INTO m_late VALUES (2)");
+    let pairs = |hold_back| {
+        [
+            ("table.whitelist", "m_late"),
+            ("mode", "timestamp+incrementing"),
+            ("timestamp.column.name", "up"),
+            ("incrementing.column.name", "id"),
+            ("timestamp.hold.back.running.transactions", hold_back),
+        ]
+    };
+    let mut careless = open(&pairs("false"), None).await.unwrap();
+    let mut careful = open(&pairs("true"), None).await.unwrap();
+    assert_eq!(ids(&read_next(&mut *careless).await), ["2"]);
+    assert_eq!(ids(&read(&mut *careful).await.unwrap()), [""; 0], "waits for the one that began before");
+    late.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(ids(&read_next(&mut *careful).await), ["1", "2"]);
+    assert_eq!(ids(&read(&mut *careless).await.unwrap()), [""; 0], "the JVM's way has lost it");
+}
