@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod compose_test;
 mod demo;
 mod suite;
@@ -15,6 +16,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--once]   run the whole system on this machine and follow a record through it;
                   --once: end as soon as it has arrived
   test            everything that CI checks
+  bench [--rows N] [--runs N] [--kafka] [--embedded]
+                  rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA
   tidy            the checks of the source tree alone
   compose-test    docker-compose.yml on a real Docker engine (root; takes long)
 
@@ -40,6 +43,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
         ["test"] => suite::run(),
+        ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
         ["tidy"] => tidy::run(),
         ["compose-test"] => compose_test::run(),
         ["serve", name, dir] => xtask::images::serve(name, dir.as_ref()),

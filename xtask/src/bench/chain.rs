@@ -1,0 +1,106 @@
+//! The worker between the databases.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use xtask::http;
+use xtask_servers::{Kafka, MariaDb, Postgres, Process, port, wait_until};
+
+use super::{Cost, DEADLINE, cpu};
+
+/// What the chain runs on.
+pub(crate) struct Parts<'p> {
+    pub(crate) connect: &'p Path,
+    pub(crate) postgres: &'p Postgres,
+    pub(crate) mariadb: &'p MariaDb,
+    pub(crate) rows: u64,
+}
+
+/// Moves the table once: source and sink connector on one worker, upserts by key.
+pub(crate) fn measure(
+    parts: &Parts<'_>,
+    kafka: Option<&Kafka>,
+    schemas: bool,
+    work: &Path,
+) -> Result<Cost> {
+    fs::create_dir_all(work)?;
+    let name =
+        work.file_name().and_then(|name| name.to_str()).context("a directory without name")?;
+    let (rest, table) = (port::free_port()?, format!("{name}-bench"));
+    parts.mariadb.query(&format!("DROP TABLE IF EXISTS `{table}`"))?;
+    let log = match kafka {
+        Some(kafka) => format!("bootstrap.servers={}", kafka.address()),
+        None => format!("log.dir={}", work.join("log").display()),
+    };
+    let file = work.join("worker.properties");
+    fs::write(
+        &file,
+        format!(
+            "{log}\ngroup.id={name}\nconfig.storage.topic={name}-configs\noffset.storage.topic={name}-offsets\n\
+             status.storage.topic={name}-status\nconfig.storage.replication.factor=1\n\
+             offset.storage.replication.factor=1\nstatus.storage.replication.factor=1\n\
+             key.converter.schemas.enable={schemas}\nvalue.converter.schemas.enable={schemas}\n\
+             listeners=http://127.0.0.1:{rest}\n"
+        ),
+    )?;
+    let mut command = Command::new(parts.connect);
+    command.arg("worker").arg(&file).env("RUST_LOG", "warn");
+    let mut worker = Process::spawn("connect", &command, &work.join("worker.log"))?;
+    let url = format!("http://127.0.0.1:{rest}");
+    worker.wait_ready(Duration::from_secs(60), || {
+        http::get(&format!("{url}/health")).is_ok_and(|reply| reply.status == 200)
+    })?;
+    let broker = kafka.and_then(|kafka| kafka.pid());
+    let pid = |pid: Option<u32>| pid.context("the server is not running");
+    let (p, m) = (pid(parts.postgres.pid())?, pid(parts.mariadb.pid())?);
+    let now = || -> Result<[f64; 4]> {
+        let broker = broker.map(cpu::seconds).transpose()?.unwrap_or_default();
+        Ok([cpu::seconds(worker.pid())?, cpu::seconds(p)?, cpu::seconds(m)?, broker])
+    };
+    let (before, start) = (now()?, Instant::now());
+    for config in configs(parts, name) {
+        let reply = http::post(&format!("{url}/connectors"), &config.to_string())?;
+        ensure!(reply.status == 201, "POST /connectors: {} {}", reply.status, reply.body);
+    }
+    // The greatest key costs MariaDB next to nothing to look up, unlike a count.
+    let last = format!("SELECT COALESCE((SELECT MAX(id) FROM `{table}`), 0)");
+    wait_until("the last row in MariaDB", DEADLINE, || {
+        let max = parts.mariadb.query(&last).ok()?;
+        (max.trim() == parts.rows.to_string()).then_some(())
+    })
+    .with_context(|| worker.last_words())?;
+    let wall = start.elapsed().as_secs_f64();
+    let after = now()?;
+    let memory = cpu::peak_memory(worker.pid())?;
+    worker.terminate(Duration::from_secs(30))?;
+    let count = parts.mariadb.query(&format!("SELECT COUNT(*), SUM(id) FROM `{table}`"))?;
+    let expected =
+        format!("{}\t{}", parts.rows, u128::from(parts.rows) * u128::from(parts.rows + 1) / 2);
+    ensure!(count.trim() == expected, "{} rows expected, found {}", expected, count.trim());
+    let [w, p, m, b] = std::array::from_fn(|at| after[at] - before[at]);
+    Ok(Cost { wall, worker: w, postgres: p, mariadb: m, broker: b, memory })
+}
+
+fn configs(parts: &Parts<'_>, name: &str) -> [serde_json::Value; 2] {
+    let source = json!({"name": format!("{name}-source"), "config": {
+        "connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector",
+        "connection.url": format!("jdbc:postgresql://127.0.0.1:{}/mydb", parts.postgres.port()),
+        "connection.user": "user", "connection.password": "password",
+        "table.whitelist": "bench", "mode": "incrementing", "incrementing.column.name": "id",
+        "topic.prefix": format!("{name}-"), "poll.interval.ms": "1000",
+    }});
+    let sink = json!({"name": format!("{name}-sink"), "config": {
+        "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector",
+        "connection.url": format!("jdbc:mysql://127.0.0.1:{}/mysql-db-sync", parts.mariadb.port()),
+        "connection.user": "user", "connection.password": "123",
+        "topics": format!("{name}-bench"), "insert.mode": "upsert", "pk.mode": "record_value", "pk.fields": "id",
+        "auto.create": "true",
+    }});
+    [source, sink]
+}
