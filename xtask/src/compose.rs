@@ -44,8 +44,7 @@ impl Compose {
     pub fn read(file: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let config: Value = serde_saphyr::from_str(&text)
-            .with_context(|| format!("{} is no YAML", file.display()))?;
+        let config = yaml(&text).with_context(|| format!("{} is no YAML", file.display()))?;
         let folder = file.parent().unwrap_or(Path::new("."));
         let services = config["services"].as_object().context("a compose file without services")?;
         let services = services.iter().map(|(name, service)| {
@@ -106,6 +105,13 @@ impl Service {
         let (_, ours) = found.with_context(|| format!("{} mounts nothing at …{end}", self.host))?;
         Ok(ours)
     }
+}
+
+/// Reads YAML, its merge keys (`<<`) included.
+fn yaml(text: &str) -> Result<Value> {
+    let mut yaml: serde_norway::Value = serde_norway::from_str(text)?;
+    yaml.apply_merge()?;
+    Ok(serde_json::to_value(yaml)?)
 }
 
 /// A scalar as Compose gives it to a container.

@@ -1,10 +1,10 @@
 //! The little HTTP that commands and tests need: JSON to and from services on this machine.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
-use ureq::Agent;
-use ureq::http::Request;
+use minreq::{Method, Request};
+
+/// Seconds that a service may take to answer.
+const TIMEOUT: u64 = 60;
 
 /// What a service answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,25 +36,17 @@ pub fn post(url: &str, body: &str) -> Result<Reply> {
 
 /// Any request; any status is a reply, not an error.
 pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<Reply> {
-    // A proxy of the environment is not for services on this machine.
-    let config = Agent::config_builder().proxy(None).http_status_as_error(false);
-    let config =
-        config.timeout_global(Some(Duration::from_secs(60))).allow_non_standard_methods(true);
-    let mut request = Request::builder().method(method).uri(url);
+    let mut request = Request::new(Method::Custom(method.to_owned()), url).with_timeout(TIMEOUT);
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        request = request.with_header(*name, *value);
     }
-    let agent = Agent::from(config.build());
-    let call = || -> Result<Reply> {
-        let mut response = if body.is_empty() {
-            agent.run(request.body(())?)?
-        } else {
-            agent.run(request.body(body)?)?
-        };
-        let content_type = response.headers().get("content-type");
-        let content_type = content_type.and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let body = response.body_mut().read_to_string()?;
-        Ok(Reply { status: response.status().as_u16(), content_type, body })
-    };
-    call().with_context(|| format!("{method} {url}"))
+    if !body.is_empty() {
+        request = request.with_body(body);
+    }
+    let response = request.send().with_context(|| format!("{method} {url}"))?;
+    let status = u16::try_from(response.status_code)?;
+    let mut headers = response.headers.iter();
+    let content_type = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let content_type = content_type.map(|(_, value)| value.clone());
+    Ok(Reply { status, content_type, body: response.as_str()?.to_owned() })
 }
