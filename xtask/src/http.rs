@@ -44,7 +44,7 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Re
         request = request.with_body(body);
     }
     let response = request.send().with_context(|| format!("{method} {url}"))?;
-    let status = u16::try_from(response.status_code)?;
+    let status = response.status_code;
     let mut headers = response.headers.iter();
     let content_type = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let content_type = content_type.map(|(_, value)| value.clone());
