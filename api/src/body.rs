@@ -33,6 +33,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|e: BytesRejection| ApiError::new(e.status().as_u16(), e.body_text()))?;
+        // A list would be taken for the fields in their order.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+            return Err(ApiError::new(400, "a JSON object is expected, not a list"));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|e| ApiError::new(400, e.to_string()))
     }
 }

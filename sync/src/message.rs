@@ -22,6 +22,10 @@ struct Message<'m> {
 /// Reads a message; the error says why it can never be a row.
 pub(crate) fn parse(value: Option<&Bytes>) -> Result<Row, String> {
     let value = value.ok_or("the message has no value")?;
+    // A list would be taken for the fields in their order.
+    if value.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err("the message is not a JSON object but a list".into());
+    }
     let message: Message<'_> = serde_json::from_slice(value)
         .map_err(|e| format!("the message is not a JSON object: {e}"))?;
     let id = message.id.map(text).transpose()?.flatten().ok_or("the message has no id")?;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::Write,
     sync::Arc,
     time::Duration,
 };
@@ -108,7 +107,7 @@ impl Service<'_> {
                     if !self.deliver(&parts).await? {
                         return Ok(());
                     }
-                    self.commit(consumer, &parts).await?;
+                    commit(consumer, &parts).await?;
                 }
                 Err(error) if error.is_retriable() => {
                     if !self.pause("the log", &error.to_string()).await {
@@ -182,7 +181,7 @@ impl Service<'_> {
     }
 
     /// Says what doesn't work, and waits a little. False when told to stop.
-    async fn pause(&self, what: &str, why: &str) -> bool {
+    async fn pause(&mut self, what: &str, why: &str) -> bool {
         tracing::warn!("{what} is not available, trying again: {why}");
         self.trouble.send_replace(Some(format!("{what} is not available")));
         tokio::select! {
@@ -213,29 +212,25 @@ impl Service<'_> {
         let append = Append { messages: vec![(self.dlq.0.clone(), letters)], offset: None };
         self.dlq.1.append(append).await?.await
     }
+}
 
-    async fn commit(&self, consumer: &mut dyn Consumer, parts: &[Fetched]) -> Result<()> {
-        let next = parts
-            .iter()
-            .filter_map(|part| Some((part.origin.clone(), part.messages.last()?.0 + 1)));
-        let offsets: Offsets = next.collect();
-        match consumer.commit(&offsets).await {
-            // The rows are there: at worst they are written again.
-            Err(error) if error.is_retriable() => {
-                tracing::warn!(%error, "committing offsets failed; a later commit covers them");
-                Ok(())
-            }
-            result => Ok(result?),
+async fn commit(consumer: &mut dyn Consumer, parts: &[Fetched]) -> Result<()> {
+    let next =
+        parts.iter().filter_map(|part| Some((part.origin.clone(), part.messages.last()?.0 + 1)));
+    let offsets: Offsets = next.collect();
+    match consumer.commit(&offsets).await {
+        // The rows are there: at worst they are written again.
+        Err(error) if error.is_retriable() => {
+            tracing::warn!(%error, "committing offsets failed; a later commit covers them");
+            Ok(())
         }
+        result => Ok(result?),
     }
 }
 
-/// Says on standard output what was synchronised, as the user's service does.
+/// Logs what was synchronised, in the words of the user's service.
 fn report(rows: &[(Row, Origin<'_>)]) {
-    let mut text = String::new();
     for (row, _) in rows {
-        text.push_str(&format!("Dados sincronizados: {}\n", message::shown(row)));
+        tracing::info!("Dados sincronizados: {}", message::shown(row));
     }
-    // Nobody reads it: that must not keep rows from being written.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

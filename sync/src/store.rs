@@ -72,9 +72,10 @@ impl Store {
         Ok(())
     }
 
-    /// The statement, with casts to the types that the columns have now.
+    /// The statement, with casts to the types that the columns have now, without their lengths: a cast would cut a text
+    /// to its column's length, storing it refuses what is too long.
     async fn statement(&self, client: &Client) -> Result<String, StoreError> {
-        const COLUMNS: &str = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute \
+        const COLUMNS: &str = "SELECT attname, format_type(atttypid, NULL) FROM pg_catalog.pg_attribute \
             WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped";
         let rows = client.query(COLUMNS, &[&self.table]).await.map_err(meaning)?;
         let ty = |name: &str| {
