@@ -1,4 +1,4 @@
-//! The conformance suite that every connector runs, and a transport that fails on purpose.
+//! The conformance suites that every connector and every transport runs, and a transport that fails on purpose.
 //!
 //! A connector brings a harness: how to configure it, and how to write to, or read from, the real system behind its
 //! back. A check that fails panics with what was promised and what was found.
@@ -7,8 +7,10 @@ mod config;
 mod faulty;
 mod sink;
 mod source;
+mod transport;
 
 pub use config::config_suite;
 pub use faulty::Faulty;
 pub use sink::{SinkHarness, sink_suite};
 pub use source::{SourceHarness, source_suite};
+pub use transport::transport_suite;
