@@ -1,5 +1,7 @@
 //! sync on the embedded log and a real PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
+
 use std::{
     collections::BTreeMap,
     path::Path,

@@ -118,7 +118,11 @@ async fn appends_are_fetched_in_order_and_resumed(transport: &dyn Transport) {
     assert_eq!(committed.get(&tp), Some(&next));
     let mut second = consumer(transport, "suite-order", &[topic]).await;
     let rest = values(&mut *second, 500 - read.len()).await;
-    assert_eq!(rest.first().map(|(_, offset, _)| *offset), Some(next), "reads on where it was committed");
+    assert_eq!(
+        rest.first().map(|(_, offset, _)| *offset),
+        Some(next),
+        "reads on where it was committed"
+    );
     second.close().await.expect("closes");
 }
 
@@ -143,7 +147,8 @@ async fn compacted_topics_are_read_from_end_to_end(transport: &dyn Transport) {
     transport.create_topic(&new_topic(topic, 3, true)).await.expect("creates");
     let mut reader = transport.reader(topic).await.expect("a reader");
     assert!(reader.read_to_end().await.expect("reads").is_empty());
-    let messages: Vec<_> = (0..20).map(|n| message(Some(&(n % 5).to_string()), n.to_string())).collect();
+    let messages: Vec<_> =
+        (0..20).map(|n| message(Some(&(n % 5).to_string()), n.to_string())).collect();
     append(transport, topic, messages).await;
     append(transport, topic, vec![Message { value: None, ..message(Some("4"), "") }]).await;
     for mut reader in [reader, transport.reader(topic).await.expect("another reader")] {
@@ -176,14 +181,20 @@ async fn offsets_are_stored_with_their_messages(transport: &dyn Transport) {
         let value = Some(n.to_string().into());
         let offset = OffsetCommit { topic: offsets.into(), key: "k".into(), value };
         let messages = vec![(topic.into(), vec![message(None, n.to_string())])];
-        durable.push(producer.append(Append { messages, offset: Some(offset) }).await.expect("appends"));
+        durable.push(
+            producer.append(Append { messages, offset: Some(offset) }).await.expect("appends"),
+        );
     }
     for durable in durable {
         durable.await.expect("becomes durable");
     }
     let mut reader = transport.reader(offsets).await.expect("a reader");
     let last = reader.read_to_end().await.expect("reads").pop().and_then(|entry| entry.value);
-    assert_eq!(last.as_deref(), Some(&b"19"[..]), "the last offset is there when its append is durable");
+    assert_eq!(
+        last.as_deref(),
+        Some(&b"19"[..]),
+        "the last offset is there when its append is durable"
+    );
 }
 
 async fn a_start_offset_is_honoured(transport: &dyn Transport) {

@@ -142,7 +142,8 @@ impl SourceConfig {
     /// What is wrong between keys.
     pub fn contradictions(&self) -> Vec<Invalid> {
         let mut invalid = Vec::new();
-        if !self.query.is_empty() && !(self.whitelist.is_empty() && self.blacklist.is_empty()) {
+        let lists = !self.whitelist.is_empty() || !self.blacklist.is_empty();
+        if !self.query.is_empty() && lists {
             let why = "Do not specify table filtering configs with 'query'. Remove table.whitelist / \
                        table.blacklist or query.";
             invalid.push(Invalid::new("query", why));

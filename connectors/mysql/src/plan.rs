@@ -235,20 +235,22 @@ fn choose(
 /// The value of a part.
 pub(crate) fn value(record: &SinkRecord, part: Part) -> std::borrow::Cow<'_, Value> {
     use std::borrow::Cow;
-    let field = |value, at| match value {
-        &Value::Struct(ref values) => values.get(at).map(Cow::Borrowed),
-        Value::Map(entries) => {
-            entries.get(at).map(|(_, value): &(Value, Value)| Cow::Borrowed(value))
-        }
-        _ => None,
-    };
     let found = match part {
         Part::Topic => Some(Cow::Owned(Value::String(record.origin.topic.clone()))),
         Part::Partition => Some(Cow::Owned(Value::Int32(record.origin.partition))),
         Part::Offset => Some(Cow::Owned(Value::Int64(record.offset))),
         Part::Key => Some(Cow::Borrowed(&record.record.key)),
-        Part::KeyField(at) => field(&record.record.key, at),
-        Part::ValueField(at) => field(&record.record.value, at),
+        Part::KeyField(at) => field(&record.record.key, at).map(Cow::Borrowed),
+        Part::ValueField(at) => field(&record.record.value, at).map(Cow::Borrowed),
     };
     found.unwrap_or(Cow::Owned(Value::Null))
+}
+
+/// A field by position, of a struct or an object.
+fn field(value: &Value, at: usize) -> Option<&Value> {
+    match value {
+        Value::Struct(values) => values.get(at),
+        Value::Map(entries) => entries.get(at).map(|(_, value)| value),
+        _ => None,
+    }
 }

@@ -237,7 +237,8 @@ impl PostgresSourceTask {
             until -= MARGIN_MICROS;
             until = row.get::<_, Option<i64>>(0).map_or(until, |oldest| oldest.min(until));
         }
-        let delay = i64::try_from(self.config.timestamp_delay.get().as_micros()).unwrap_or(i64::MAX);
+        let delay =
+            i64::try_from(self.config.timestamp_delay.get().as_micros()).unwrap_or(i64::MAX);
         Ok(Some((until.div_euclid(1000) * 1000).saturating_sub(delay)))
     }
 

@@ -1,5 +1,7 @@
 //! The PostgreSQL source on a real server.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
+
 mod modes;
 mod suite;
 

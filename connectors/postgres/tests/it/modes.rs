@@ -266,7 +266,11 @@ async fn a_row_that_is_committed_late_is_not_lost() {
     let mut careless = open(&pairs("false"), None).await.unwrap();
     let mut careful = open(&pairs("true"), None).await.unwrap();
     assert_eq!(ids(&read_next(&mut *careless).await), ["2"]);
-    assert_eq!(ids(&read(&mut *careful).await.unwrap()), [""; 0], "waits for the one that began before");
+    assert_eq!(
+        ids(&read(&mut *careful).await.unwrap()),
+        [""; 0],
+        "waits for the one that began before"
+    );
     late.batch_execute("COMMIT").await.unwrap();
     assert_eq!(ids(&read_next(&mut *careful).await), ["1", "2"]);
     assert_eq!(ids(&read(&mut *careless).await.unwrap()), [""; 0], "the JVM's way has lost it");

@@ -31,11 +31,11 @@ impl SourceHarness for Harness {
     }
 
     fn properties(&self) -> Properties {
-        let url = format!("jdbc:postgresql://postgres-db:5432/mydb");
+        let url = "jdbc:postgresql://postgres-db:5432/mydb";
         let resolve = format!("postgres-db:5432:127.0.0.1:{}", port());
         let pairs = [
             ("connector.class", "io.confluent.connect.jdbc.JdbcSourceConnector"),
-            ("connection.url", &url),
+            ("connection.url", url),
             ("connection.user", "user"),
             ("connection.password", "password"),
             ("resolve", &resolve),
