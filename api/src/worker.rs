@@ -1,6 +1,6 @@
 //! A worker: the log that its configuration names, a herder on it, and the REST API in front.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use connect_core::{config::Properties, plugin::Registry, transport::Transport};
@@ -17,6 +17,9 @@ use crate::{listen, router};
 
 /// Directory of the embedded log, where `log.dir` isn't given.
 const LOG_DIR: &str = "ferrovia-log";
+
+/// Pause before the log is tried again at the start.
+const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a worker is made of.
 pub struct WorkerOptions {
@@ -52,8 +55,7 @@ impl RunningWorker {
             Some(transport) => transport,
             None => open_transport(&config)?,
         };
-        let herder = LocalHerder::start(Options { config, transport, registry: options.registry });
-        let herder = Arc::new(herder.await.context("cannot start the worker")?);
+        let herder = Arc::new(start_herder(config, transport, options.registry).await?);
         let stop = CancellationToken::new();
         let (mut servers, mut addresses) = (Vec::new(), Vec::new());
         for listener in listeners {
@@ -80,6 +82,25 @@ impl RunningWorker {
         for server in self.servers {
             // A client that keeps its connection open must not keep the worker.
             server.abort();
+        }
+    }
+}
+
+/// Starts the herder, as soon as the log can be reached: brokers and workers are often started together.
+async fn start_herder(
+    config: Worker,
+    transport: Arc<dyn Transport>,
+    registry: Registry,
+) -> anyhow::Result<LocalHerder> {
+    loop {
+        let (config, registry) = (config.clone(), registry.clone());
+        let options = Options { config, transport: Arc::clone(&transport), registry };
+        match LocalHerder::start(options).await {
+            Err(error) if error.is_retriable() => {
+                tracing::warn!(error = %error.trace().trim_end(), "cannot start yet; trying again");
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            started => return started.context("cannot start the worker"),
         }
     }
 }

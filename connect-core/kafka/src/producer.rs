@@ -201,10 +201,11 @@ async fn commit_in_order(
         let mut current = Some((first.records.await, first.offset, first.durable));
         while let Some((result, offset, durable)) = current.take() {
             let result = match (&broken, answered(result)) {
-                (Some(first), _) => {
+                // Its offset would pass over the records of the one that failed.
+                (Some(first), _) if offset.is_some() => {
                     Err(Error::connection("an earlier append failed").context("first", first))
                 }
-                (None, result) => result,
+                (_, result) => result,
             };
             if let Err(error) = result {
                 broken.get_or_insert_with(|| error.to_string());

@@ -95,9 +95,9 @@ impl LocalHerder {
             tracing::warn!(key, "the worker's configuration has a key that nothing reads");
         }
         let cluster_id = transport.cluster_id().await?;
-        let mut configs = ConfigStore::open(&*transport, &config.config).await?;
-        let mut statuses = StatusStore::open(&*transport, &config.config).await?;
-        let offsets = OffsetStore::open(&*transport, &config.config).await?;
+        let mut configs = ConfigStore::open(&transport, &config.config).await?;
+        let mut statuses = StatusStore::open(&transport, &config.config).await?;
+        let offsets = OffsetStore::open(&transport, &config.config).await?;
         let mut model = Model::new(config.id());
         for stored in configs.read().await? {
             model.step(Event::Stored(stored));

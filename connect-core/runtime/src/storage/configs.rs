@@ -1,6 +1,8 @@
 //! The config topic (`org.apache.kafka.connect.storage.KafkaConfigBackingStore`): `connector-N`, `task-N-0`,
 //! `commit-N`, `target-state-N`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use connect_core::{
     config::Properties,
@@ -41,7 +43,10 @@ pub(crate) enum Stored {
 pub(crate) struct ConfigStore(StateLog);
 
 impl ConfigStore {
-    pub(crate) async fn open(transport: &dyn Transport, config: &WorkerConfig) -> Result<Self> {
+    pub(crate) async fn open(
+        transport: &Arc<dyn Transport>,
+        config: &WorkerConfig,
+    ) -> Result<Self> {
         let (topic, replication) = (&config.config_topic, config.config_replication);
         StateLog::open(transport, "config.storage.topic", topic, 1, replication).await.map(Self)
     }

@@ -1,6 +1,12 @@
 //! A compacted topic that is written and read back (`org.apache.kafka.connect.util.KafkaBasedLog`).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use connect_core::{
@@ -11,9 +17,12 @@ use connect_core::{
 
 /// One of the worker's topics.
 pub(crate) struct StateLog {
+    transport: Arc<dyn Transport>,
     topic: Text,
     producer: Box<dyn Producer>,
     reader: Box<dyn Reader>,
+    /// An append has failed: the next one needs a new producer, since some failures are for good.
+    broken: Arc<AtomicBool>,
 }
 
 impl StateLog {
@@ -23,7 +32,7 @@ impl StateLog {
     /// If the topic is there but not compacted: its entries would be deleted in time. `key` is the property that
     /// names it.
     pub(crate) async fn open(
-        transport: &dyn Transport,
+        transport: &Arc<dyn Transport>,
         key: &'static str,
         topic: &str,
         partitions: i32,
@@ -45,9 +54,10 @@ impl StateLog {
                 )));
             }
         }
-        let producer = transport.producer(&format!("connect-{topic}"), &BTreeMap::new()).await?;
+        let producer = producer(&**transport, topic).await?;
         let reader = transport.reader(topic).await?;
-        Ok(Self { topic: topic.into(), producer, reader })
+        let (transport, broken) = (Arc::clone(transport), Arc::default());
+        Ok(Self { transport, topic: topic.into(), producer, reader, broken })
     }
 
     /// Appends entries in order; resolves when they are durable.
@@ -55,11 +65,24 @@ impl StateLog {
         let message = |(key, value)| Message { key: Some(key), value, ..Message::default() };
         let messages = entries.into_iter().map(message).collect();
         let append = Append { messages: vec![(self.topic.clone(), messages)], offset: None };
-        self.producer.append(append).await
+        if self.broken.swap(false, Ordering::AcqRel) {
+            self.producer = producer(&*self.transport, &self.topic).await?;
+        }
+        let broken = Arc::clone(&self.broken);
+        let durable = self.producer.append(append).await.inspect_err(|_| {
+            broken.store(true, Ordering::Release);
+        })?;
+        Ok(Box::pin(
+            async move { durable.await.inspect_err(|_| broken.store(true, Ordering::Release)) },
+        ))
     }
 
     /// What the topic holds that was not read yet.
     pub(crate) async fn read_to_end(&mut self) -> Result<Vec<Entry>> {
         self.reader.read_to_end().await
     }
+}
+
+async fn producer(transport: &dyn Transport, topic: &str) -> Result<Box<dyn Producer>> {
+    transport.producer(&format!("connect-{topic}"), &BTreeMap::new()).await
 }

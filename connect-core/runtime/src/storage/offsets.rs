@@ -39,7 +39,10 @@ fn canonical(partition: &Json) -> String {
 }
 
 impl OffsetStore {
-    pub(crate) async fn open(transport: &dyn Transport, config: &WorkerConfig) -> Result<Self> {
+    pub(crate) async fn open(
+        transport: &Arc<dyn Transport>,
+        config: &WorkerConfig,
+    ) -> Result<Self> {
         let (topic, replication) = (&config.offset_topic, config.offset_replication);
         let partitions = config.offset_partitions;
         let log = StateLog::open(transport, "offset.storage.topic", topic, partitions, replication);

@@ -1,7 +1,7 @@
 //! The status topic (`org.apache.kafka.connect.storage.KafkaStatusBackingStore`): `status-connector-N` and
 //! `status-task-N-0`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use connect_core::{
@@ -55,7 +55,10 @@ struct Value {
 pub(crate) struct StatusStore(StateLog);
 
 impl StatusStore {
-    pub(crate) async fn open(transport: &dyn Transport, config: &WorkerConfig) -> Result<Self> {
+    pub(crate) async fn open(
+        transport: &Arc<dyn Transport>,
+        config: &WorkerConfig,
+    ) -> Result<Self> {
         let (topic, replication) = (&config.status_topic, config.status_replication);
         let partitions = config.status_partitions;
         let log = StateLog::open(transport, "status.storage.topic", topic, partitions, replication);
