@@ -27,9 +27,7 @@ pub(crate) fn run(once: bool) -> Result<()> {
          Needs: Rust, a C compiler, PostgreSQL, MariaDB (installed with apt when missing), crates.io for the first build,\n\
          and the ports {CARGA} (carga), {SYNC} (sync) and {CONNECT} (Connect's REST API)."
     );
-    for (port, owner) in [(CARGA, "carga"), (SYNC, "sync"), (CONNECT, "the Connect worker")] {
-        must_be_free(port, owner)?;
-    }
+    ports_are_free()?;
     screen::heading("Preparing");
     let tools = [apt::GCC, apt::GXX, apt::MAKE, apt::ZLIB, apt::POSTGRESQL, apt::MARIADB];
     apt::ensure(&tools)?;
@@ -57,6 +55,8 @@ fn in_dir(dir: &TempDir, program: &Path, once: bool) -> Result<()> {
     postgres.query(&read(&tables)?).context("cannot create the table in PostgreSQL")?;
     println!("   PostgreSQL on {}, MariaDB on {}", postgres.address(), mariadb.address());
 
+    // The build took its time; whatever came to listen there meanwhile would answer in our system's place.
+    ports_are_free()?;
     let mut system = System::start(program, dir.path(), &postgres, &mariadb)?;
     screen::heading("Connectors, as the user wrote them");
     connectors(&mut system, &["connector_config.json", "mysql-sink.json"])?;
@@ -70,6 +70,12 @@ fn in_dir(dir: &TempDir, program: &Path, once: bool) -> Result<()> {
         keep_running(&mut system, &postgres, &mariadb)?;
     }
     system.stop()
+}
+
+fn ports_are_free() -> Result<()> {
+    must_be_free(CARGA, "carga")?;
+    must_be_free(SYNC, "sync")?;
+    must_be_free(CONNECT, "the Connect worker")
 }
 
 fn databases(dir: &Path) -> Result<(Postgres, MariaDb)> {
