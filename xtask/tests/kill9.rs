@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
@@ -119,14 +119,17 @@ fn write(
         let id = if n % 3 == 2 { n / 2 } else { n } * WRITERS + writer;
         let valor = format!("'v{n}' \\ é");
         let body = json!({"id": id.to_string(), "valor": valor}).to_string();
-        let start = Instant::now();
-        loop {
-            match http::post(&url, &body) {
-                Ok(reply) if reply.status == 200 => break,
-                Ok(reply) if reply.status < 500 => bail!("{}: {}", reply.status, reply.body),
-                _ if start.elapsed() > PATIENCE => bail!("{body} was never acknowledged"),
-                _ => drop(failures.fetch_add(1, Ordering::AcqRel)),
-            }
+        let acknowledged =
+            wait_until("a post to be acknowledged", PATIENCE, || match http::post(&url, &body) {
+                Ok(reply) if reply.status == 200 => Some(Ok(())),
+                Ok(reply) if reply.status < 500 => Some(Err(reply)),
+                _ => {
+                    failures.fetch_add(1, Ordering::AcqRel);
+                    None
+                }
+            })?;
+        if let Err(reply) = acknowledged {
+            bail!("{body}: {} {}", reply.status, reply.body);
         }
         rows.insert(id.to_string(), valor);
         count.fetch_add(1, Ordering::AcqRel);
