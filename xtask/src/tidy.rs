@@ -89,14 +89,16 @@ fn faults_of_text(name: &str, text: &str) -> Vec<String> {
         }
         let mut found = |what: &str| faults.push(format!("{name}:{number}: {what}"));
         if let Some(word) = UNDONE.iter().find(|word| is_rust && line.contains(**word)) {
-            found(&format!("`{word}` is work left undone"));
+            found(&format!("`{word}` stands for work left undone"));
         }
         if let Some(path) = OUTSIDE.iter().find(|path| line.contains(**path)) {
             found(&format!("`{path}` is a path outside the project"));
         }
         // A helper that asks a condition again and again has to rest in between.
         if is_test && line.contains("sleep(") && !function.starts_with("wait_until") {
-            found("a test waits for a condition (xtask_servers::wait_until), not for time");
+            found(
+                "a test waits for a condition, not for time: xtask_servers::wait_until, or a helper whose name begins so",
+            );
         }
     }
     faults
