@@ -211,7 +211,7 @@ impl Databases {
 
 /// Shows the logs of what failed.
 fn run(test: impl FnOnce(&Path) -> Result<()>) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary directory");
     if let Err(error) = test(dir.path()) {
         for name in ["connect", "carga", "sync", "system"] {
             if let Ok(log) = fs::read_to_string(dir.path().join(name)) {

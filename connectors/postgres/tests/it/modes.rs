@@ -48,7 +48,7 @@ async fn read_next(task: &mut dyn DynSourceTask) -> Vec<ErasedBatch> {
     loop {
         match task.poll().await.unwrap() {
             Polled::Batch(batch) => return vec![batch],
-            Polled::Idle(wait) => tokio::time::sleep(wait).await,
+            Polled::Idle(_) => tokio::task::yield_now().await,
         }
     }
 }
