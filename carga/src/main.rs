@@ -5,14 +5,22 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context;
 use carga::{Carga, CassandraStore, Config};
 use connect_core_kafka::KafkaTransport;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run().await {
+    let result = Runtime::new().context("cannot start the runtime").and_then(|runtime| {
+        let result = runtime.block_on(run());
+        // A call to brokers that are away would hold the end up.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("carga: {error:#}");

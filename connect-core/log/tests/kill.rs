@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::{Log, text, within};
-use connect_core::transport::{Append, Fetch, Message, NewTopic, OffsetCommit, Transport};
+use connect_core::transport::{Append, Fetch, NewTopic, OffsetCommit, Transport};
 use connect_core_log::EmbeddedLog;
 
 const DIR: &str = "LOG_TEST_DIR";
@@ -20,13 +20,23 @@ const PRODUCERS: usize = 3;
 /// Messages of one append; its values are `producer/append/position`.
 const BATCH: usize = 20;
 
-fn spawn(entry: &str, dir: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// Another process of this test, killed when the test ends however it ends.
+struct Other(Child);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+fn spawn(entry: &str, dir: &Path) -> Other {
+    let child = Command::new(std::env::current_exe().unwrap())
         .args([entry, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .spawn();
+    Other(child.unwrap())
 }
 
 fn say(line: &str) {
@@ -132,13 +142,13 @@ async fn kill_9_loses_nothing_acknowledged_and_tears_nothing() {
             }
             line.starts_with("acknowledged")
         };
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut output = BufReader::new(child.0.stdout.take().unwrap()).lines();
         let mut seen = 0;
         while seen < lines {
             seen += usize::from(note(output.next().expect("the child ended").unwrap()));
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
         // What it had said before it died counts; the last line may be cut.
         let rest: Vec<_> = output.map_while(Result::ok).collect();
         for line in rest.iter().take(rest.len().saturating_sub(1)) {
@@ -168,16 +178,16 @@ async fn child_holds() {
 async fn a_second_process_is_refused_by_name_until_the_first_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = spawn("child_holds", dir.path());
-    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut output = BufReader::new(child.0.stdout.take().unwrap()).lines();
     assert!(output.any(|line| line.unwrap() == "open"));
     let error = EmbeddedLog::open(dir.path()).unwrap_err().to_string();
-    let (dir, pid) = (dir.path(), child.id());
+    let (dir, pid) = (dir.path(), child.0.id());
     let expected = format!(
         "The log in {} is in use by process {pid}: stop it, or choose another directory",
         dir.display()
     );
     assert_eq!(error, expected);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.0.kill().unwrap();
+    child.0.wait().unwrap();
     EmbeddedLog::open(dir).unwrap();
 }

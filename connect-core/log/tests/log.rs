@@ -255,6 +255,41 @@ async fn a_compacted_topic_keeps_the_last_value_of_each_key_and_loses_the_rest()
     within(consumer.fetch()).await.unwrap();
     let Fetch::Messages(messages) = within(consumer.fetch()).await.unwrap() else { panic!() };
     assert_eq!(messages[0].messages.last().unwrap().0, 5001);
+    // More garbage than ever lay there: all of the above has been rewritten at least once.
+    for round in 0..3000 {
+        log.append("state", [entry("busy".into(), Some(round.to_string()))]).await;
+    }
+    let entries = log.reader("state").await.unwrap().read_to_end().await.unwrap();
+    assert!(entries.len() <= 101 + 1001, "{}", entries.len());
+    let last: std::collections::BTreeMap<_, _> =
+        entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    assert_eq!(last.len(), 101);
+    assert_eq!(last[&b"42"[..]], Some("42-49".into()));
+    assert_eq!(last[&b"43"[..]], None);
+    assert_eq!(last[&b"busy"[..]], Some("2999".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_tombstones_go_and_their_offsets_are_never_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = |key: i32| Message {
+        key: Some(key.to_string().into()),
+        timestamp: Some(1),
+        ..Message::default()
+    };
+    {
+        let log = Log::open(dir.path());
+        log.create_topic(&compacted("state")).await.unwrap();
+        log.append("state", (0..2000).map(old)).await;
+    }
+    let log = Log::open(dir.path());
+    let mut reader = log.reader("state").await.unwrap();
+    assert_eq!(reader.read_to_end().await.unwrap(), []);
+    log.append("state", [Message { value: Some("v".into()), ..old(7) }]).await;
+    assert_eq!(within(reader.next()).await.unwrap().len(), 1);
+    let mut consumer = log.consume("g", "state", 10).await;
+    within(consumer.fetch()).await.unwrap();
+    assert_eq!(fetched(&mut consumer, 1).await[0].0, 2000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,5 @@
 //! What the tests of the log share.
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::{future::Future, ops::Deref, path::Path, time::Duration};
 
