@@ -19,7 +19,7 @@ async fn taken(carga: &Running, body: &str) {
                 (503, detail) => assert!(detail.contains("the store cannot"), "{detail}"),
                 other => panic!("{other:?}"),
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(120), posts).await.unwrap();
