@@ -93,3 +93,7 @@ async fn pass_over(
     let errant = Errant { origin: &record.origin, offset: record.offset, message };
     policy.errant(Stage::TaskPut, errant, error).await
 }
+
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;
