@@ -104,6 +104,32 @@ async fn a_thousand_clients_at_once_are_served_and_store_and_log_agree() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_log_ends_with_what_the_store_has_however_clients_race() {
+    const ROUNDS: usize = 100;
+    const CLIENTS: usize = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(EmbeddedStore::open(dir.path().join("carga.db")).unwrap());
+    let log = Arc::new(EmbeddedLog::open(dir.path().join("log")).unwrap());
+    let carga = Arc::new(Running::start(Arc::clone(&store) as _, Arc::clone(&log) as _).await);
+    let mut stored = Vec::new();
+    for round in 0..ROUNDS {
+        let mut clients = tokio::task::JoinSet::new();
+        for i in 0..CLIENTS {
+            let carga = Arc::clone(&carga);
+            clients.spawn(async move {
+                carga.post(format!(r#"{{"id":1,"valor":"{round}-{i}"}}"#)).await
+            });
+        }
+        assert!(clients.join_all().await.iter().all(|(status, _)| *status == 200));
+        stored.push(store.get("1").await.unwrap().unwrap());
+    }
+    let messages = announced(&*log, ROUNDS * CLIENTS).await;
+    for (round, stored) in messages.chunks(CLIENTS).zip(stored) {
+        assert_eq!(round[CLIENTS - 1].1, format!(r#"{{"id":"1","valor":"{stored}"}}"#));
+    }
+}
+
 fn unreachable_cassandra() -> CassandraStore {
     CassandraStore::new(CassandraOptions {
         contact_points: "127.0.0.1:1".into(),

@@ -271,25 +271,33 @@ async fn a_compacted_topic_keeps_the_last_value_of_each_key_and_loses_the_rest()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_tombstones_go_and_their_offsets_are_never_given_again() {
-    let dir = tempfile::tempdir().unwrap();
     let old = |key: i32| Message {
         key: Some(key.to_string().into()),
         timestamp: Some(1),
         ..Message::default()
     };
-    {
+    let live = |key| Message { value: Some("v".into()), ..old(key) };
+    // Without and with something that stays before them.
+    for kept in [0, 1] {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let log = Log::open(dir.path());
+            log.create_topic(&compacted("state")).await.unwrap();
+            log.append("state", (0..kept).map(|_| live(-1))).await;
+            log.append("state", (0..2000).map(old)).await;
+        }
+        // Opened twice: the first opening compacts, the second one reads where the topic ends.
+        drop(Log::open(dir.path()));
         let log = Log::open(dir.path());
-        log.create_topic(&compacted("state")).await.unwrap();
-        log.append("state", (0..2000).map(old)).await;
+        let mut reader = log.reader("state").await.unwrap();
+        assert_eq!(reader.read_to_end().await.unwrap().len(), kept);
+        log.append("state", [live(7)]).await;
+        assert_eq!(within(reader.next()).await.unwrap().len(), 1);
+        let mut consumer = log.consume("g", "state", 10).await;
+        within(consumer.fetch()).await.unwrap();
+        let messages = fetched(&mut consumer, kept + 1).await;
+        assert_eq!(messages[kept].0, 2000 + kept as i64);
     }
-    let log = Log::open(dir.path());
-    let mut reader = log.reader("state").await.unwrap();
-    assert_eq!(reader.read_to_end().await.unwrap(), []);
-    log.append("state", [Message { value: Some("v".into()), ..old(7) }]).await;
-    assert_eq!(within(reader.next()).await.unwrap().len(), 1);
-    let mut consumer = log.consume("g", "state", 10).await;
-    within(consumer.fetch()).await.unwrap();
-    assert_eq!(fetched(&mut consumer, 1).await[0].0, 2000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
