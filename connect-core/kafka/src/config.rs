@@ -89,6 +89,8 @@ pub(crate) fn consumer(client: &ClientConfig, client_id: &str) -> ClientConfig {
         .set("heartbeat.interval.ms", "3000")
         // Bounds what is fetched ahead: memory stays flat whatever the topic holds.
         .set("queued.max.messages.kbytes", "8192")
+        // A full queue is looked at again soon: after librdkafka's default of a second it would long have run empty.
+        .set("fetch.queue.backoff.ms", "5")
         .set("fetch.message.max.bytes", "1048576");
     config
 }
