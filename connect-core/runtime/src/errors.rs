@@ -17,6 +17,7 @@ use crate::config::{SinkConfig, Tolerance};
 pub(crate) enum Stage {
     KeyConverter,
     ValueConverter,
+    HeaderConverter,
     TaskPut,
 }
 
@@ -26,6 +27,7 @@ impl Stage {
         match self {
             Self::KeyConverter => "KEY_CONVERTER",
             Self::ValueConverter => "VALUE_CONVERTER",
+            Self::HeaderConverter => "HEADER_CONVERTER",
             Self::TaskPut => "TASK_PUT",
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::BytesMut;
 use connect_core::{
-    converter::{self, Converter},
+    converter::{self, Converter, StringConverter},
     data::{Text, Value},
     error::Result,
     record::{Header, Record},
@@ -20,6 +20,7 @@ use crate::{
 pub(super) struct Codec {
     key: Box<dyn Converter>,
     value: Box<dyn Converter>,
+    header: StringConverter,
     /// One allocation holds the messages of a batch.
     buffer: BytesMut,
 }
@@ -42,6 +43,7 @@ impl Codec {
                 &worker.config.value_converter,
                 "value.converter.",
             )?,
+            header: StringConverter::default(),
             buffer: BytesMut::new(),
         })
     }
@@ -58,20 +60,23 @@ impl Codec {
             self.value.encode(record.value_schema.as_ref(), &record.value, &mut self.buffer);
         let value = value.map_err(|e| (Stage::ValueConverter, e))?;
         let value = value.then(|| self.buffer.split().freeze());
-        let headers = record.headers.iter().map(|header| self.header(header)).collect();
+        let headers = record.headers.iter().map(|header| self.header(header));
+        let headers = headers.collect::<Result<_>>().map_err(|e| (Stage::HeaderConverter, e))?;
         let partition = record.partition;
         Ok(Message { partition, key, value, headers, timestamp: record.timestamp })
     }
 
     /// As `SimpleHeaderConverter`: text as it is, anything else as JSON without schema.
-    fn header(&self, header: &Header) -> (Text, Option<bytes::Bytes>) {
+    fn header(&mut self, header: &Header) -> Result<(Text, Option<bytes::Bytes>)> {
         let value = match &header.value {
-            Value::Null => None,
-            Value::String(text) => Some(text.as_bytes().clone()),
             Value::Bytes(bytes) => Some(bytes.clone()),
-            other => Some(format!("{other:?}").into()),
+            value => {
+                let schema = header.schema.as_ref();
+                let encoded = self.header.encode(schema, value, &mut self.buffer)?;
+                encoded.then(|| self.buffer.split().freeze())
+            }
         };
-        (header.name.clone(), value)
+        Ok((header.name.clone(), value))
     }
 
     /// Decodes one message.
@@ -103,5 +108,27 @@ impl Codec {
             headers: message.headers.iter().map(header).collect(),
             timestamp: message.timestamp,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_text_or_json() {
+        let worker = Worker::parse(BTreeMap::new()).unwrap();
+        let own = [("name", "c"), ("connector.class", "C")];
+        let own = own.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let config = connect_core::config::parse(&own).unwrap();
+        let mut codec = Codec::open(&worker, &config, &own).unwrap();
+        let header = |value| Header { name: "h".into(), schema: None, value };
+        let list = Value::Array(vec![Value::Int64(1), Value::String("é".into())]);
+        let headers = [Value::String("a".into()), Value::Int64(7), list, Value::Null].map(header);
+        let record = Record { headers: headers.into(), ..Record::default() };
+        let message = codec.encode(&record).map_err(|(_, e)| e).unwrap();
+        let found: Vec<_> = message.headers.iter().map(|(_, value)| value.as_deref()).collect();
+        let expected = ["a", "7", "[1,\"é\"]"].map(|text| Some(text.as_bytes()));
+        assert_eq!((&found[..3], found[3]), (&expected[..], None));
     }
 }
