@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use connect_core::{config::Properties, plugin::Registry};
+use connect_core::{config::Properties, registry::Registry};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 

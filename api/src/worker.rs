@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use connect_core::{config::Properties, plugin::Registry, transport::Transport};
+use connect_core::{config::Properties, registry::Registry, transport::Transport};
 use connect_core_kafka::KafkaTransport;
 use connect_core_log::EmbeddedLog;
 use connect_core_runtime::{

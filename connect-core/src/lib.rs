@@ -7,9 +7,14 @@ pub mod data;
 pub mod error;
 pub mod plugin;
 pub mod record;
+pub mod registry;
 pub mod sink;
 pub mod source;
+pub mod transform;
 pub mod transport;
+
+/// The version of Apache Kafka Connect whose REST API, formats and plugins are spoken.
+pub const CONNECT_VERSION: &str = "4.3.1";
 
 /// What a connector author imports.
 pub mod prelude {
@@ -17,10 +22,11 @@ pub mod prelude {
         config::{Properties, Secret},
         data::{Schema, Text, Value},
         error::{Error, ErrorKind, Result},
-        plugin::Registry,
         record::Record,
+        registry::Registry,
         sink::{Delivered, SinkBatch, SinkConnector, SinkTask},
         source::{Assigned, Polled, SourceBatch, SourceConnector, SourceTask},
+        transform::{Fate, Predicate, Transformation},
     };
     pub use async_trait::async_trait;
     pub use schemars::JsonSchema;

@@ -1,7 +1,7 @@
 //! Type erasure, once, for every connector: authors keep their types, the runtime keeps `dyn`. No connector
 //! implements anything in this module.
 
-use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -138,6 +138,15 @@ pub trait Plugin: Send + Sync {
 struct SourcePlugin<C>(PhantomData<fn() -> C>);
 struct SinkPlugin<C>(PhantomData<fn() -> C>);
 
+/// Erases a source.
+pub(crate) fn source<C: SourceConnector>() -> Arc<dyn Plugin> {
+    Arc::new(SourcePlugin::<C>(PhantomData))
+}
+/// Erases a sink.
+pub(crate) fn sink<C: SinkConnector>() -> Arc<dyn Plugin> {
+    Arc::new(SinkPlugin::<C>(PhantomData))
+}
+
 macro_rules! plugin {
     ($plugin:ident, $connector:ident) => {
         #[async_trait]
@@ -183,59 +192,6 @@ impl<C: SinkConnector> SinkPlugin<C> {
     const TYPE: PluginType = PluginType::Sink;
     fn connected(connector: C) -> Connected {
         Connected::Sink(Box::new(connector))
-    }
-}
-
-/// Explicit list of plugins; no link-time magic.
-#[derive(Clone, Default)]
-pub struct Registry(BTreeMap<&'static str, Vec<Arc<dyn Plugin>>>);
-
-impl Registry {
-    /// Adds a source.
-    #[must_use]
-    pub fn source<C: SourceConnector>(self) -> Self {
-        self.add(C::NAME, C::ALIASES, Arc::new(SourcePlugin::<C>(PhantomData)))
-    }
-    /// Adds a sink.
-    #[must_use]
-    pub fn sink<C: SinkConnector>(self) -> Self {
-        self.add(C::NAME, C::ALIASES, Arc::new(SinkPlugin::<C>(PhantomData)))
-    }
-    fn add(
-        mut self,
-        name: &'static str,
-        aliases: &[&'static str],
-        plugin: Arc<dyn Plugin>,
-    ) -> Self {
-        for name in std::iter::once(name).chain(aliases.iter().copied()) {
-            self.0.entry(name).or_default().push(Arc::clone(&plugin));
-        }
-        self
-    }
-    /// Adds every plugin of another list.
-    #[must_use]
-    pub fn merge(mut self, other: Self) -> Self {
-        for (name, plugins) in other.0 {
-            self.0.entry(name).or_default().extend(plugins);
-        }
-        self
-    }
-    /// Every class name with the first of the plugins that answer to it, in alphabetical order.
-    pub fn classes(&self) -> impl Iterator<Item = (&'static str, &dyn Plugin)> {
-        self.0.iter().filter_map(|(name, plugins)| Some((*name, plugins.first()?.as_ref())))
-    }
-    /// The plugin meant by `class`, which may be given without its package or without its `Connector` suffix.
-    /// Where several share the name, the first that claims the properties, else the first.
-    pub fn find(&self, class: &str, properties: &Properties) -> Option<Arc<dyn Plugin>> {
-        let plugins = self.0.get(class).or_else(|| {
-            let mut candidates = self.0.iter().filter(|(name, _)| {
-                let simple = name.rsplit('.').next().unwrap_or(name);
-                simple == class || simple.strip_suffix("Connector") == Some(class)
-            });
-            candidates.next().map(|(_, plugins)| plugins)
-        })?;
-        let claimed = plugins.iter().find(|plugin| plugin.claims(properties));
-        claimed.or(plugins.first()).map(Arc::clone)
     }
 }
 

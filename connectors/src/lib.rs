@@ -1,6 +1,6 @@
 //! Every connector that is shipped, a feature for each system.
 
-use connect_core::plugin::Registry;
+use connect_core::registry::Registry;
 
 /// The connectors of the enabled features.
 pub fn registry() -> Registry {

@@ -3,7 +3,7 @@
 pub mod append_sink;
 pub mod lines_source;
 
-use connect_core::plugin::Registry;
+use connect_core::registry::Registry;
 
 /// The example plugins.
 pub fn registry() -> Registry {

@@ -1,7 +1,7 @@
 //! `/` and `/health`.
 
 use axum::{Json, extract::State};
-use connect_core_runtime::CONNECT_VERSION;
+use connect_core::CONNECT_VERSION;
 use serde::Serialize;
 
 use crate::Shared;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use connect_core::{
     config::{ConfigKey, Invalid, Millis, Properties, Resolve, config_def, parse, validate},
-    converter,
     error::Result,
     plugin::PluginType,
+    registry::Registry,
     transport::Subscription,
 };
 use schemars::JsonSchema;
@@ -279,14 +279,18 @@ pub fn framework_keys(ty: PluginType) -> Vec<ConfigKey> {
 }
 
 /// Checks the framework's keys.
-pub fn validate_framework(ty: PluginType, properties: &Properties) -> Vec<Invalid> {
+pub fn validate_framework(
+    registry: &Registry,
+    ty: PluginType,
+    properties: &Properties,
+) -> Vec<Invalid> {
     let mut invalid = validate(&framework_keys(ty), properties);
     if properties.get("name").is_some_and(|name| name.trim().is_empty()) {
         invalid.push(Invalid::value("name", "", "String may not be empty"));
     }
     for key in ["key.converter", "value.converter"] {
         if let Some(class) = properties.get(key)
-            && converter::find(class).is_none()
+            && registry.find_converter(class).is_none()
         {
             let why = format!("Class {class} could not be found.");
             invalid.push(Invalid::value(key, class, &why));

@@ -6,6 +6,3 @@ mod errors;
 pub mod herder;
 mod storage;
 mod worker;
-
-/// The version of Kafka Connect whose REST API and formats are spoken.
-pub const CONNECT_VERSION: &str = "4.3.1";

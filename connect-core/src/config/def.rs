@@ -1,7 +1,7 @@
 //! Connect's `ConfigDef`, derived from the JSON schema of a configuration struct.
 //!
 //! Name, type, default and choices come from the field; documentation from its doc comment; `x-importance`,
-//! `x-group`, `x-width`, `x-display` and `x-dependents` from `#[schemars(extend(...))]`.
+//! `x-group`, `x-order`, `x-width`, `x-display`, `x-default`, `x-any-case` and `x-dependents` from `#[schemars(extend(...))]`.
 
 use serde_json::Value as Json;
 
@@ -70,6 +70,10 @@ pub struct ConfigKey {
     pub minimum: Option<i64>,
     /// Greatest value of a number.
     pub maximum: Option<i64>,
+    /// Whether a string may not be empty.
+    pub non_empty: bool,
+    /// Whether the choices are shown as Connect shows those of its enumerations: in capitals, and taken in any case.
+    pub any_case: bool,
 }
 
 /// The definitions of `T`'s fields, in their order.
@@ -84,7 +88,9 @@ pub fn config_def<T: ConfigSpec>() -> Vec<ConfigKey> {
     let mut keys = Vec::with_capacity(properties.len());
     for (name, property) in properties {
         let mut key = key(name, property, required.contains(&name.as_str()));
-        if let Some(group) = &key.group {
+        if let Some(order) = property["x-order"].as_i64() {
+            key.order = order as i32;
+        } else if let Some(group) = &key.group {
             let order = orders.entry(group.clone()).or_default();
             *order += 1;
             key.order = *order;
@@ -104,7 +110,7 @@ fn key(name: &str, property: &Json, required: bool) -> ConfigKey {
         name: name.to_owned(),
         ty: ty(property, inner),
         required,
-        default: default(&property["default"]),
+        default: default(property.get("x-default").unwrap_or(&property["default"])),
         importance: text("x-importance").unwrap_or_else(|| "MEDIUM".into()),
         documentation: text("description").unwrap_or_default().replace('\n', " "),
         order: -1,
@@ -115,6 +121,8 @@ fn key(name: &str, property: &Json, required: bool) -> ConfigKey {
         group,
         minimum: inner["minimum"].as_i64(),
         maximum: inner["maximum"].as_i64(),
+        non_empty: inner["minLength"].as_u64().is_some_and(|least| least > 0),
+        any_case: property["x-any-case"].as_bool() == Some(true),
         choices,
     }
 }
@@ -171,9 +179,7 @@ impl ConfigKey {
     pub fn check(&self, value: Option<&String>) -> Option<Invalid> {
         let name = &self.name;
         let Some(value) = value else {
-            let message =
-                format!("Missing required configuration \"{name}\" which has no default value.");
-            return self.required.then(|| Invalid::new(name, message));
+            return self.required.then(|| Invalid::missing(name));
         };
         let invalid = |why: &str| Some(Invalid::value(name, value, why));
         let text = value.trim();
@@ -203,13 +209,43 @@ impl ConfigKey {
             ConfigType::Double if text.parse::<f64>().is_err() => {
                 invalid("Not a number of type DOUBLE")
             }
+            ConfigType::String if self.non_empty && value.is_empty() => {
+                invalid("String must be non-empty")
+            }
             ConfigType::String
                 if !self.choices.is_empty()
                     && !self.choices.iter().any(|choice| choice.eq_ignore_ascii_case(text)) =>
             {
-                invalid(&format!("String must be one of: {}", self.choices.join(", ")))
+                let choices = self.choices.join(", ");
+                invalid(&match self.any_case {
+                    true => format!(
+                        "String must be one of (case insensitive): {}",
+                        choices.to_ascii_uppercase()
+                    ),
+                    false => format!("String must be one of: {choices}"),
+                })
             }
             _ => None,
+        }
+    }
+
+    /// The value as Connect prints it after parsing: null if it cannot be parsed, never a password.
+    pub fn shown(&self, value: Option<&String>) -> Option<String> {
+        let Some(value) = value else { return self.default.clone() };
+        let text = value.trim();
+        match self.ty {
+            ConfigType::Boolean => {
+                let text = text.to_ascii_lowercase();
+                (text == "true" || text == "false").then_some(text)
+            }
+            ConfigType::Int => text.parse::<i32>().ok().map(|n| n.to_string()),
+            ConfigType::Short => text.parse::<i16>().ok().map(|n| n.to_string()),
+            ConfigType::Long => text.parse::<i64>().ok().map(|n| n.to_string()),
+            ConfigType::Double => text.parse::<f64>().ok().map(|_| text.to_owned()),
+            ConfigType::List if text.is_empty() => Some(String::new()),
+            ConfigType::List => Some(text.split(',').map(str::trim).collect::<Vec<_>>().join(",")),
+            ConfigType::Password => Some("[hidden]".to_owned()),
+            ConfigType::String | ConfigType::Class => Some(text.to_owned()),
         }
     }
 }

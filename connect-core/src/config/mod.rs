@@ -29,18 +29,57 @@ impl<T: DeserializeOwned + JsonSchema + Send + Sync + 'static> ConfigSpec for T 
 pub struct Invalid {
     /// The key.
     pub key: String,
-    /// The message.
-    pub message: String,
+    /// The key as the message names it.
+    named: String,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Problem {
+    Missing,
+    Value { value: String, why: String },
+    Other(String),
 }
 
 impl Invalid {
+    fn of(key: impl Into<String>, problem: Problem) -> Self {
+        let key = key.into();
+        Self { named: key.clone(), key, problem }
+    }
     /// A message of one's own.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
+        Self::of(key, Problem::Other(message.into()))
     }
     /// `Invalid value V for configuration K: why`.
     pub fn value(key: &str, value: &str, why: &str) -> Self {
-        Self::new(key, format!("Invalid value {value} for configuration {key}: {why}"))
+        Self::of(key, Problem::Value { value: value.to_owned(), why: why.to_owned() })
+    }
+    /// `Missing required configuration "K" which has no default value.`
+    pub fn missing(key: &str) -> Self {
+        Self::of(key, Problem::Missing)
+    }
+    /// The same of a key that stands below a prefix. Connect names it in full for a transformation, and without the
+    /// prefix for a converter.
+    #[must_use]
+    pub fn below(mut self, prefix: &str, named_in_full: bool) -> Self {
+        self.key.insert_str(0, prefix);
+        if named_in_full {
+            self.named.insert_str(0, prefix);
+        }
+        self
+    }
+    /// The message.
+    pub fn message(&self) -> String {
+        let key = &self.named;
+        match &self.problem {
+            Problem::Missing => {
+                format!("Missing required configuration \"{key}\" which has no default value.")
+            }
+            Problem::Value { value, why } => {
+                format!("Invalid value {value} for configuration {key}: {why}")
+            }
+            Problem::Other(message) => message.clone(),
+        }
     }
 }
 
@@ -56,7 +95,7 @@ pub fn validate(keys: &[ConfigKey], properties: &Properties) -> Vec<Invalid> {
 pub fn parse<T: ConfigSpec>(properties: &Properties) -> Result<T> {
     let invalid = validate(&config_def::<T>(), properties);
     if !invalid.is_empty() {
-        let all: Vec<_> = invalid.into_iter().map(|invalid| invalid.message).collect();
+        let all: Vec<_> = invalid.iter().map(Invalid::message).collect();
         return Err(Error::config(all.join("\n")));
     }
     properties::deserialize(properties)

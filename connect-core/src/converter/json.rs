@@ -6,8 +6,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Converter, SchemaAndValue, json_decode, json_encode::Encoder, json_schema};
+use super::{
+    Converter, ConverterClass, SchemaAndValue, json_decode, json_encode::Encoder, json_schema,
+};
 use crate::{
+    CONNECT_VERSION,
     data::{Schema, Value},
     error::{Error, Result},
 };
@@ -66,12 +69,18 @@ pub struct JsonConverter {
     schemas: HashMap<Bytes, Option<Arc<Schema>>>,
 }
 
-impl JsonConverter {
-    /// A converter with empty caches.
-    pub fn new(config: JsonConverterConfig) -> Self {
-        Self { config, envelopes: HashMap::new(), last_envelope: None, schemas: HashMap::new() }
-    }
+impl ConverterClass for JsonConverter {
+    const NAME: &'static str = "org.apache.kafka.connect.json.JsonConverter";
+    const VERSION: &'static str = CONNECT_VERSION;
+    type Config = JsonConverterConfig;
 
+    fn new(config: JsonConverterConfig) -> Result<Self> {
+        let (envelopes, schemas) = (HashMap::new(), HashMap::new());
+        Ok(Self { config, envelopes, last_envelope: None, schemas })
+    }
+}
+
+impl JsonConverter {
     fn envelope(&mut self, schema: &Arc<Schema>) -> Result<Bytes> {
         let address = Arc::as_ptr(schema) as usize;
         if let Some((last, envelope)) = &self.last_envelope
@@ -177,7 +186,7 @@ mod tests {
     fn converter(pairs: &[(&str, &str)]) -> JsonConverter {
         let properties: Properties =
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        JsonConverter::new(config::parse(&properties).unwrap())
+        JsonConverter::new(config::parse(&properties).unwrap()).unwrap()
     }
 
     fn row() -> (Arc<Schema>, Value) {

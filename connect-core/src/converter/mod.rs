@@ -14,9 +14,10 @@ pub use json::{JsonConverter, JsonConverterConfig};
 pub use plain::{ByteArrayConverter, StringConverter};
 
 use crate::{
-    config::{self, Properties},
+    config::{ConfigSpec, Invalid},
     data::{Schema, Value},
-    error::{Error, Result},
+    error::Result,
+    registry::Registry,
 };
 
 /// A value with its schema; none means schemaless.
@@ -42,30 +43,31 @@ pub trait Converter: Send {
     fn decode(&mut self, message: Option<&Bytes>) -> Result<SchemaAndValue>;
 }
 
-/// Class names of the converters, as configurations write them.
-pub const CLASSES: &[&str] = &[
-    "org.apache.kafka.connect.converters.ByteArrayConverter",
-    "org.apache.kafka.connect.json.JsonConverter",
-    "org.apache.kafka.connect.storage.StringConverter",
-];
+/// A converter as configurations name it.
+pub trait ConverterClass: Converter + Sized + 'static {
+    /// Its class, as people write it in `value.converter`.
+    const NAME: &'static str;
+    /// Version shown by REST.
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    /// Configuration, see [`crate::config`]; its keys stand below a prefix such as `value.converter.`. Besides them
+    /// it is given `converter.type`: key, value or header.
+    type Config: ConfigSpec;
 
-/// Whether `class` names a converter: its full name, or the part after the last dot.
-pub fn find(class: &str) -> Option<&'static str> {
-    CLASSES.iter().copied().find(|known| *known == class || known.rsplit('.').next() == Some(class))
+    /// Checks what no single key shows; called when a configuration is submitted, before it is stored.
+    fn validate(_: &Self::Config) -> Vec<Invalid> {
+        Vec::new()
+    }
+    /// Builds it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a configuration that cannot work.
+    fn new(config: Self::Config) -> Result<Self>;
 }
 
-/// Builds the converter of this class with its own properties (the prefix, such as `value.converter.`, removed).
-///
-/// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for an unknown class or a bad property.
-pub fn open(class: &str, properties: &Properties) -> Result<Box<dyn Converter>> {
-    match find(class).and_then(|known| known.rsplit('.').next()) {
-        Some("JsonConverter") => Ok(Box::new(JsonConverter::new(config::parse(properties)?))),
-        Some("StringConverter") => Ok(Box::new(StringConverter::default())),
-        Some("ByteArrayConverter") => Ok(Box::new(ByteArrayConverter::default())),
-        _ => Err(Error::config(format!(
-            "Class {class} could not be found; the converters are: {}",
-            CLASSES.join(", ")
-        ))),
-    }
+/// The converters of Apache Kafka.
+pub(crate) fn register(registry: Registry) -> Registry {
+    registry
+        .converter::<JsonConverter>()
+        .converter::<StringConverter>()
+        .converter::<ByteArrayConverter>()
 }

@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::{Converter, SchemaAndValue, json_encode};
+use super::{Converter, ConverterClass, SchemaAndValue, json_encode};
 use crate::{
+    CONNECT_VERSION,
     data::{Schema, Text, Type, Value},
     error::{Error, Result},
 };
+
+/// Keys of a converter that has none of its own.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct PlainConfig {}
 
 /// `org.apache.kafka.connect.storage.StringConverter`: text as UTF-8; anything else as its `toString()`.
 pub struct StringConverter(Arc<Schema>);
@@ -16,6 +23,16 @@ pub struct StringConverter(Arc<Schema>);
 impl Default for StringConverter {
     fn default() -> Self {
         Self(Arc::new(Schema::new(Type::String).optional(true)))
+    }
+}
+
+impl ConverterClass for StringConverter {
+    const NAME: &'static str = "org.apache.kafka.connect.storage.StringConverter";
+    const VERSION: &'static str = CONNECT_VERSION;
+    type Config = PlainConfig;
+
+    fn new(_: PlainConfig) -> Result<Self> {
+        Ok(Self::default())
     }
 }
 
@@ -52,6 +69,16 @@ pub struct ByteArrayConverter(Arc<Schema>);
 impl Default for ByteArrayConverter {
     fn default() -> Self {
         Self(Arc::new(Schema::new(Type::Bytes).optional(true)))
+    }
+}
+
+impl ConverterClass for ByteArrayConverter {
+    const NAME: &'static str = "org.apache.kafka.connect.converters.ByteArrayConverter";
+    const VERSION: &'static str = CONNECT_VERSION;
+    type Config = PlainConfig;
+
+    fn new(_: PlainConfig) -> Result<Self> {
+        Ok(Self::default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every plugin promises of its configuration.
 
-use connect_core::{config::ConfigType, plugin::Registry};
+use connect_core::{config::ConfigType, registry::Registry};
 
 /// Checks a plugin's definitions: every key is documented, its default is valid, every missing key is named at once, and
 /// a password is one that cannot be printed.

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use connect_core::{
     config::Properties,
     error::{ErrorKind, Result},
-    plugin::{Connected, Registry},
+    plugin::Connected,
     record::Record,
+    registry::Registry,
     sink::{Delivered, SinkBatch, SinkRecord, SinkTask, TopicPartition},
 };
 

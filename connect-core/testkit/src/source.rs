@@ -5,8 +5,9 @@ use std::{ops::Range, task::Poll, time::Duration};
 use async_trait::async_trait;
 use connect_core::{
     config::Properties,
-    plugin::{Connected, DynSourceTask, ErasedBatch, Registry},
+    plugin::{Connected, DynSourceTask, ErasedBatch},
     record::Record,
+    registry::Registry,
     source::Polled,
 };
 use serde_json::Value as Json;

@@ -93,7 +93,7 @@ impl Criteria {
                 column.name,
                 origin.describe()
             );
-            Error::config(Invalid::new(key, why).message).context("key", key)
+            Error::config(Invalid::new(key, why).message()).context("key", key)
         };
         if let Some(column) = self.incrementing.map(|at| &columns[at]).filter(|c| c.nullable) {
             return Err(refused("incrementing", column));

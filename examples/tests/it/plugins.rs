@@ -1,7 +1,7 @@
 use std::{fs, ops::Range, path::PathBuf};
 
 use connect_core::{
-    config::Properties, data::Value, plugin::Registry, prelude::async_trait, record::Record,
+    config::Properties, data::Value, prelude::async_trait, record::Record, registry::Registry,
 };
 use connect_core_testkit::{SinkHarness, SourceHarness, config_suite, sink_suite, source_suite};
 

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use connect_core::{
     config::Properties,
     error::{Error, Result},
-    plugin::{Plugin, PluginType, Registry},
+    plugin::{Plugin, PluginType},
+    registry::Registry,
     transport::Transport,
 };
 use tokio::{
@@ -91,6 +92,7 @@ impl LocalHerder {
     /// If the log cannot be reached, or one of the worker's topics is not fit for its purpose.
     pub async fn start(options: Options) -> Result<Self> {
         let Options { config, transport, registry } = options;
+        let registry = Registry::apache().merge(registry);
         for key in config.unknown_keys() {
             tracing::warn!(key, "the worker's configuration has a key that nothing reads");
         }
@@ -167,7 +169,7 @@ impl LocalHerder {
     /// Checks a configuration as a whole before it is stored.
     async fn check(&self, name: &str, config: &Properties) -> Result<(), Refusal> {
         let plugin = self.plugin(config)?;
-        let mut invalid = validate_framework(plugin.ty(), config);
+        let mut invalid = validate_framework(&self.registry, plugin.ty(), config);
         invalid.extend(plugin.validate(&self.config.plugin_properties(config)).await);
         if let Some(own) = config.get("name").filter(|own| *own != name) {
             return Err(Refusal::BadRequest(format!(

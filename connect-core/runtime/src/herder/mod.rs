@@ -138,7 +138,7 @@ pub(crate) fn invalid_config(invalid: &[Invalid]) -> String {
     );
     for invalid in invalid {
         message.push('\n');
-        message.push_str(&invalid.message);
+        message.push_str(&invalid.message());
     }
     message.push_str(
         "\nYou can also find the above list of errors at the endpoint \

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::BytesMut;
 use connect_core::{
-    converter::{self, Converter, StringConverter},
+    converter::{Converter, StringConverter},
     data::{Text, Value},
-    error::Result,
+    error::{Error, Result},
     record::{Header, Record},
+    registry::Registry,
     transport::Message,
 };
 
@@ -29,12 +30,19 @@ impl Codec {
     /// The connector's own converters, else the worker's, each with the properties below its prefix.
     pub(super) fn open(
         worker: &Worker,
+        registry: &Registry,
         config: &ConnectorConfig,
         properties: &BTreeMap<String, String>,
     ) -> Result<Self> {
-        let open = |own: &Option<String>, default: &str, prefix: &str| match own {
-            Some(class) => converter::open(class, &below(properties, prefix)),
-            None => converter::open(default, &below(&worker.properties, prefix)),
+        let open = |own: &Option<String>, default: &str, prefix: &str| {
+            let (class, properties) = match own {
+                Some(class) => (class.as_str(), properties),
+                None => (default, &worker.properties),
+            };
+            let found = registry.find_converter(class);
+            let found =
+                found.ok_or_else(|| Error::config(format!("Class {class} could not be found.")))?;
+            found.open(&below(properties, prefix))
         };
         Ok(Self {
             key: open(&config.key_converter, &worker.config.key_converter, "key.converter.")?,
@@ -49,10 +57,7 @@ impl Codec {
     }
 
     /// Encodes one record; the bytes share the buffer with its neighbours.
-    pub(super) fn encode(
-        &mut self,
-        record: &Record,
-    ) -> Result<Message, (Stage, connect_core::error::Error)> {
+    pub(super) fn encode(&mut self, record: &Record) -> Result<Message, (Stage, Error)> {
         let key = self.key.encode(record.key_schema.as_ref(), &record.key, &mut self.buffer);
         let key = key.map_err(|e| (Stage::KeyConverter, e))?;
         let key = key.then(|| self.buffer.split().freeze());
@@ -85,7 +90,7 @@ impl Codec {
         topic: &Text,
         partition: i32,
         message: &Message,
-    ) -> Result<Record, (Stage, connect_core::error::Error)> {
+    ) -> Result<Record, (Stage, Error)> {
         let (key_schema, key) =
             self.key.decode(message.key.as_ref()).map_err(|e| (Stage::KeyConverter, e))?;
         let (value_schema, value) =
@@ -121,7 +126,7 @@ mod tests {
         let own = [("name", "c"), ("connector.class", "C")];
         let own = own.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         let config = connect_core::config::parse(&own).unwrap();
-        let mut codec = Codec::open(&worker, &config, &own).unwrap();
+        let mut codec = Codec::open(&worker, &Registry::apache(), &config, &own).unwrap();
         let header = |value| Header { name: "h".into(), schema: None, value };
         let list = Value::Array(vec![Value::Int64(1), Value::String("é".into())]);
         let headers = [Value::String("a".into()), Value::Int64(7), list, Value::Null].map(header);

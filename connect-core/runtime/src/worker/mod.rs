@@ -12,7 +12,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use connect_core::{
     config::Properties,
     error::{Error, Result},
-    plugin::{Plugin, PluginType, Registry},
+    plugin::{Plugin, PluginType},
+    registry::Registry,
     transport::Transport,
 };
 use tokio::{

@@ -36,7 +36,7 @@ pub(super) async fn run(
     let context = &runner.context;
     let common: ConnectorConfig = parse(&config)?;
     let sink: SinkConfig = parse(&config)?;
-    let codec = Codec::open(&context.config, &common, &config)?;
+    let codec = Codec::open(&context.config, &context.registry, &common, &config)?;
     let properties = context.config.plugin_properties(&config);
     let open = async || match plugin.connect(&properties).await? {
         Connected::Sink(sink) => sink.task().await,

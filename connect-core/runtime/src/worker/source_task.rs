@@ -34,7 +34,7 @@ pub(super) async fn run(
 ) -> Result<()> {
     let context = &runner.context;
     let common: ConnectorConfig = parse(&config)?;
-    let codec = Codec::open(&context.config, &common, &config)?;
+    let codec = Codec::open(&context.config, &context.registry, &common, &config)?;
     let partitions = config.get(PARTITIONS).map_or("[]", String::as_str);
     let partitions: Vec<Json> = serde_json::from_str(partitions)
         .map_err(|e| Error::config("task.partitions is not a JSON list").with_source(e))?;

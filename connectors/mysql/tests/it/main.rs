@@ -7,11 +7,7 @@ mod suite;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use connect_core::{
-    config::Properties,
-    plugin::{Connected, Registry},
-    sink::SinkTask,
-};
+use connect_core::{config::Properties, plugin::Connected, registry::Registry, sink::SinkTask};
 use connectors_mysql::MySqlSink;
 use xtask_servers::{MariaDb, MariaDbOptions};
 

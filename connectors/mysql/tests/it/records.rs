@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use connect_core::{
-    converter::{Converter, JsonConverter},
+    converter::{Converter, ConverterClass, JsonConverter},
     error::{ErrorKind, Result},
     record::Record,
     sink::{Delivered, SinkBatch, SinkRecord, SinkTask, TopicPartition},
@@ -22,7 +22,7 @@ fn batch(
         "schemas.enable".to_owned(),
         schemas.to_string(),
     )]);
-    let mut json = JsonConverter::new(connect_core::config::parse(&config).unwrap());
+    let mut json = JsonConverter::new(connect_core::config::parse(&config).unwrap()).unwrap();
     let origin = Arc::new(TopicPartition { topic: topic.into(), partition: 3 });
     let mut decode = |text: &Option<&str>| {
         json.decode(text.map(|text| Bytes::copy_from_slice(text.as_bytes())).as_ref()).unwrap()

@@ -1,9 +1,9 @@
 use connect_core::{
     config::Properties,
     data::{Text, Value},
-    plugin::Registry,
     prelude::async_trait,
     record::Record,
+    registry::Registry,
 };
 use connect_core_testkit::{SinkHarness, config_suite, sink_suite};
 use connectors_mysql::MySqlSink;

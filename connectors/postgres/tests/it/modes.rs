@@ -4,7 +4,8 @@ use connect_core::{
     config::Properties,
     data::{Value, logical},
     error::{ErrorKind, Result},
-    plugin::{Connected, DynSourceTask, ErasedBatch, Registry},
+    plugin::{Connected, DynSourceTask, ErasedBatch},
+    registry::Registry,
     source::Polled,
 };
 use connectors_postgres::PostgresSource;

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use connect_core::{
-    config::Properties, data::Value, plugin::Registry, prelude::async_trait, record::Record,
+    config::Properties, data::Value, prelude::async_trait, record::Record, registry::Registry,
 };
 use connect_core_testkit::{SourceHarness, config_suite, source_suite};
 use connectors_postgres::PostgresSource;
