@@ -9,11 +9,12 @@ use connect_core_log::EmbeddedLog;
 use connect_core_runtime::{
     config::Worker,
     herder::{LocalHerder, Options},
+    loggers::Loggers,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{listen, router};
+use crate::{Part, listen, router};
 
 /// Directory of the embedded log, where `log.dir` isn't given.
 const LOG_DIR: &str = "ferrovia-log";
@@ -29,6 +30,8 @@ pub struct WorkerOptions {
     pub registry: Registry,
     /// The log to run on; none opens what the properties name.
     pub transport: Option<Arc<dyn Transport>>,
+    /// The process's loggers; the default has nothing to change.
+    pub loggers: Arc<Loggers>,
 }
 
 /// A worker that answers requests.
@@ -55,14 +58,15 @@ impl RunningWorker {
             Some(transport) => transport,
             None => open_transport(&config)?,
         };
-        let herder = Arc::new(start_herder(config, transport, options.registry).await?);
+        let herder =
+            Arc::new(start_herder(config, transport, options.registry, options.loggers).await?);
         let stop = CancellationToken::new();
         let (mut servers, mut addresses) = (Vec::new(), Vec::new());
         for listener in listeners {
             let address = listener.local_addr()?;
             tracing::info!(%address, "REST API listening");
             addresses.push(address);
-            let app = router(Arc::clone(&herder) as _);
+            let app = router(Arc::clone(&herder) as _, Part::All);
             let stopped = stop.clone().cancelled_owned();
             let server = axum::serve(listener, app).with_graceful_shutdown(stopped);
             servers.push(tokio::spawn(server.into_future()));
@@ -91,10 +95,12 @@ async fn start_herder(
     config: Worker,
     transport: Arc<dyn Transport>,
     registry: Registry,
+    loggers: Arc<Loggers>,
 ) -> anyhow::Result<LocalHerder> {
     loop {
         let (config, registry) = (config.clone(), registry.clone());
-        let options = Options { config, transport: Arc::clone(&transport), registry };
+        let (transport, loggers) = (Arc::clone(&transport), Arc::clone(&loggers));
+        let options = Options { config, transport, registry, loggers };
         match LocalHerder::start(options).await {
             Err(error) if error.is_retriable() => {
                 tracing::warn!(error = %error.trace().trim_end(), "cannot start yet; trying again");

@@ -118,6 +118,16 @@ pub enum PluginType {
     Sink,
 }
 
+impl PluginType {
+    /// As REST shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+        }
+    }
+}
+
 /// What the registry stores of a connector class.
 #[async_trait]
 pub trait Plugin: Send + Sync {
