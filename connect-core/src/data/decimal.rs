@@ -7,6 +7,9 @@ use num_traits::{Signed, ToPrimitive, Zero};
 
 use crate::error::{Error, Result};
 
+/// A number in plain notation has at most so many zeros; without a bound, `1e2000000000` would fill the memory.
+const MAX_SCALE: u32 = 20_000;
+
 /// `unscaled * 10^-scale`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decimal {
@@ -58,8 +61,50 @@ impl Decimal {
     }
     /// The number as an integer, if it is one and fits.
     pub fn to_i64(&self) -> Option<i64> {
+        if self.unscaled.is_zero() {
+            return Some(0);
+        }
+        // No power of ten is built for a number that is far too large or too small.
+        let digits = self.unscaled.magnitude().to_string().len() as i64;
+        if !(1..=19).contains(&(digits - i64::from(self.scale))) {
+            return None;
+        }
         let whole = self.clone().rescaled(0);
         (whole.clone().rescaled(self.scale) == *self).then(|| whole.unscaled.to_i64()).flatten()
+    }
+    /// As `BigDecimal.toString`: with an exponent if the scale is negative, or there are more than five zeros after
+    /// the point.
+    pub fn to_java_string(&self) -> String {
+        let digits = self.unscaled.magnitude().to_string();
+        let exponent = digits.len() as i64 - 1 - i64::from(self.scale);
+        if self.scale >= 0 && exponent >= -6 {
+            return self.to_string();
+        }
+        let sign = if self.unscaled.sign() == Sign::Minus { "-" } else { "" };
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        let exponent = match exponent {
+            0 => String::new(),
+            exponent => format!("E{exponent:+}"),
+        };
+        format!("{sign}{first}{point}{rest}{exponent}")
+    }
+    /// Reads what `new BigDecimal(text)` reads, an exponent of any size included.
+    pub(crate) fn of_java(text: &str) -> Option<Self> {
+        let (mantissa, exponent) = match text.find(['e', 'E']) {
+            Some(at) => (&text[..at], text[at + 1..].parse::<i32>().ok()?),
+            None => (text, 0),
+        };
+        let unsigned = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+        let digits = [whole, fraction].concat();
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let unscaled = digits.parse::<BigInt>().ok()?;
+        let unscaled = if mantissa.starts_with('-') { -unscaled } else { unscaled };
+        let scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+        Some(Self { unscaled, scale })
     }
     /// The nearest double.
     pub fn to_f64(&self) -> f64 {
@@ -86,17 +131,8 @@ impl FromStr for Decimal {
     type Err = Error;
     /// Reads plain and scientific notation; the scale is that of the text.
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::data("not a decimal number").context("value", text);
-        let (mantissa, exponent) = match text.find(['e', 'E']) {
-            Some(at) => (&text[..at], text[at + 1..].parse::<i32>().map_err(|_| bad())?),
-            None => (text, 0),
-        };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        if fraction.starts_with(['+', '-']) || exponent.unsigned_abs() > 10_000 {
-            return Err(bad());
-        }
-        let unscaled = format!("{whole}{fraction}").parse::<BigInt>().map_err(|_| bad())?;
-        Ok(Self { unscaled, scale: fraction.len() as i32 - exponent })
+        let number = Self::of_java(text).filter(|number| number.scale.unsigned_abs() <= MAX_SCALE);
+        number.ok_or_else(|| Error::data("not a decimal number").context("value", text))
     }
 }
 
@@ -113,7 +149,8 @@ mod tests {
         }
         assert_eq!("1.5e3".parse::<Decimal>().unwrap().to_string(), "1500");
         assert_eq!("15e-1".parse::<Decimal>().unwrap().to_string(), "1.5");
-        for bad in ["", "x", "1.-5", "1e", "0x1", "1e99999"] {
+        assert_eq!("+.5".parse::<Decimal>().unwrap().to_string(), "0.5");
+        for bad in ["", "x", "1.-5", "1e", "0x1", "1e99999", "1_0", "+-1", "."] {
             assert!(bad.parse::<Decimal>().is_err(), "{bad}");
         }
     }

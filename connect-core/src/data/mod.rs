@@ -1,8 +1,11 @@
 //! Connect's data model: values, and the schemas that describe them (`org.apache.kafka.connect.data`).
 
+mod calendar;
 mod decimal;
+pub mod java;
 mod schema;
 mod value;
+pub mod values;
 
 pub use decimal::Decimal;
 pub use schema::{Field, Schema, Type, logical};
