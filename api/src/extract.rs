@@ -19,11 +19,20 @@ use serde_json::value::RawValue;
 use crate::error::ApiError;
 
 async fn segments(parts: &mut Parts) -> Result<Vec<(String, String)>, ApiError> {
+    // What Jetty refuses before Connect sees it: such a path names nothing.
+    let raw = parts.uri.path();
+    if raw.contains("//") {
+        return Err(ApiError::new(400, "Ambiguous URI empty segment"));
+    }
+    let escapes = raw.split('%').skip(1);
+    let mut escapes = escapes.map(|rest| rest.as_bytes().get(..2).unwrap_or_default());
+    if !escapes.all(|digits| digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)) {
+        return Err(ApiError::new(400, "Bad URI encoding"));
+    }
     let Path(segments) = Path::<Vec<(String, String)>>::from_request_parts(parts, &())
         .await
         .map_err(|e| ApiError::new(400, e.body_text()))?;
-    // Such a path names nothing; the JVM's server refuses it too.
-    if segments.iter().any(|(_, text)| text.contains('\0')) {
+    if segments.iter().any(|(_, text)| text.chars().any(char::is_control)) {
         return Err(ApiError::new(400, "Illegal character in the path"));
     }
     Ok(segments)

@@ -116,7 +116,7 @@ impl Resource {
         ));
         let told = options(async move || {
             let headers = [(ALLOW, allowed.clone()), (CONTENT_TYPE, "text/plain".to_owned())];
-            (StatusCode::OK, headers, allowed)
+            (StatusCode::OK, headers, allowed.replace(',', ", "))
         });
         let methods = checked.merge(told).fallback(method_not_allowed);
         match self.path {

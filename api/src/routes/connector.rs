@@ -23,7 +23,7 @@ use crate::{
     resource::{Resource, op},
 };
 
-pub(super) fn resources() -> [Resource; 5] {
+pub(super) fn resources() -> [Resource; 6] {
     [
         Resource::new("/connectors/{name}")
             .get(info, op("A connector").answers::<Info>(200).refuses(&[404]))
@@ -48,7 +48,10 @@ pub(super) fn resources() -> [Resource; 5] {
         Resource::new("/connectors/{name}/status")
             .get(status, op("How it is").answers::<ConnectorState>(200).refuses(&[404])),
         Resource::new("/connectors/{name}/tasks")
-            .get(tasks, op("Its tasks").answers::<Vec<Task>>(200).refuses(&[404])),
+            .get(tasks, op("Its tasks").answers::<Vec<Task>>(200).refuses(&[404]))
+            .post(internal, op("Between the JVM's workers only").refuses(&[400, 403])),
+        Resource::new("/connectors/{name}/fence")
+            .put(internal, op("Between the JVM's workers only").refuses(&[400, 403])),
         Resource::new("/connectors/{name}/tasks/{task}/status")
             .get(task_status, op("How a task is").answers::<StateInfo>(200).refuses(&[404])),
     ]
@@ -98,6 +101,14 @@ async fn status(State(herder): State<Shared>, Name(name): Name) -> Answer<Json<C
     let found = find(&herder, &name).ok().and_then(|view| state(&name, &view));
     let missing = || ApiError::new(404, format!("No status found for connector {name}"));
     found.map(Json).ok_or_else(missing)
+}
+
+/// What the JVM's workers sign and send to each other. Ours keep no session key: they don't coordinate over HTTP.
+async fn internal(headers: HeaderMap) -> ApiError {
+    match headers.contains_key("X-Connect-Authorization") {
+        false => ApiError::new(400, "Internal request missing required signature"),
+        true => ApiError::new(403, "Internal request contained invalid signature."),
+    }
 }
 
 /// A task.

@@ -145,7 +145,7 @@ impl From<ConfigInfos> for Validated {
                 value: value.value,
                 recommended_values: value.recommended,
                 errors: value.errors,
-                visible: true,
+                visible: value.visible,
             },
         };
         let configs = infos.configs.into_iter().map(key).collect();
@@ -168,11 +168,7 @@ async fn validate(
     {
         return Err(ApiError::new(
             400,
-            format!(
-                "Included connector type {} does not match request type {}",
-                plain(class),
-                plain(&plugin)
-            ),
+            format!("Included connector type {} does not match request type {}", class, plugin),
         ));
     }
     Ok(Json(herder.validate(&config).await?.into()))

@@ -39,8 +39,10 @@ impl ClientKind {
     pub(crate) fn used_by(self, ty: PluginType, config: &Properties) -> bool {
         let queue = config.get("errors.deadletterqueue.topic.name");
         let queue = queue.is_some_and(|topic| !topic.trim().is_empty());
+        let creates = || config.keys().any(|key| key.starts_with("topic.creation.default."));
         match (self, ty) {
             (Self::Producer | Self::Admin, PluginType::Sink) => queue,
+            (Self::Admin, PluginType::Source) => queue || creates(),
             (Self::Consumer, PluginType::Source) => false,
             _ => true,
         }
@@ -86,6 +88,7 @@ fn definition(kind: ClientKind, key: &str) -> Option<ConfigKey> {
         maximum: None,
         non_empty: false,
         any_case: false,
+        exact_case: false,
     })
 }
 

@@ -68,6 +68,8 @@ pub struct ConfigValue {
     pub recommended: Vec<String>,
     /// What is wrong with it.
     pub errors: Vec<String>,
+    /// Whether it is of use: a version is not, where its class is not known.
+    pub visible: bool,
 }
 
 /// What validation needs to know.
@@ -141,7 +143,10 @@ impl Validator<'_> {
             Invalid::new(key, "Null value can not be supplied as the configuration value.")
         });
         if draft.wrong_version(&*plugin)? {
-            draft.define(version_keys(&*plugin, self));
+            draft.define(version_keys(&*plugin));
+            for kind in ["key", "value", "header"] {
+                draft.hide_version(kind);
+            }
             return Ok(draft.finish(name));
         }
         draft.framework(&*plugin);
@@ -157,6 +162,12 @@ impl Validator<'_> {
             draft.invalid.retain(|invalid| invalid.key != null.key);
             if !known.contains(&null.key) {
                 draft.infos.insert(0, info(None, &null.key, None));
+            }
+            if null.key == "tasks.max" {
+                draft.invalid.push(Invalid::value("tasks.max", "null", "Value must be non-null"));
+            }
+            for info in draft.infos.iter_mut().filter(|info| info.value.name == null.key) {
+                info.value.value = None;
             }
             draft.invalid.push(null);
         }
@@ -176,7 +187,8 @@ impl Validator<'_> {
 
 fn info(definition: Option<ConfigKey>, name: &str, value: Option<String>) -> ConfigInfo {
     let (recommended, errors) = (Vec::new(), Vec::new());
-    let value = ConfigValue { name: name.to_owned(), value, recommended, errors };
+    let name = name.to_owned();
+    let value = ConfigValue { name, value, recommended, errors, visible: true };
     ConfigInfo { definition, value }
 }
 
@@ -197,9 +209,9 @@ pub(crate) fn connector_keys(plugin: &dyn Plugin, worker: Option<&Worker>) -> Ve
 }
 
 /// What is shown where the connector's version is wrong: nothing is known of its own keys.
-fn version_keys(plugin: &dyn Plugin, validator: &Validator<'_>) -> Vec<ConfigKey> {
+fn version_keys(plugin: &dyn Plugin) -> Vec<ConfigKey> {
     let common = config_def::<ConnectorConfig>();
-    let mut keys = connector_keys(plugin, Some(validator.worker));
+    let mut keys = connector_keys(plugin, None);
     keys.retain(|key| common.iter().any(|known| known.name == key.name));
     keys
 }
@@ -225,6 +237,7 @@ impl Draft<'_> {
             return Ok(false);
         }
         let class = self.raw.get("connector.class").map(String::as_str).unwrap_or_default();
+        let class = self.validator.registry.full_name(class).unwrap_or(class);
         let why = versions::missing(class, &range, plugin.version());
         for key in ["connector.class", "connector.plugin.version"] {
             self.invalid.push(Invalid::new(key, why.clone()));
@@ -266,6 +279,20 @@ impl Draft<'_> {
         }
     }
 
+    /// Shows nothing of a converter that is not known.
+    fn hide_version(&mut self, kind: &str) {
+        let version = format!("{kind}.converter.plugin.version");
+        for info in &mut self.infos {
+            info.value.visible &= info.value.name != version;
+        }
+    }
+
+    fn show(&mut self, key: &str, value: Option<String>) {
+        if let Some(info) = self.infos.iter_mut().find(|info| info.value.name == key) {
+            info.value.value = value;
+        }
+    }
+
     fn recommend(&mut self, key: &str, values: impl IntoIterator<Item = String>) {
         if let Some(info) = self.infos.iter_mut().find(|info| info.value.name == key) {
             info.value.recommended = values.into_iter().collect();
@@ -287,7 +314,9 @@ impl Draft<'_> {
             .map(|(key, definition, kind)| (key.to_owned(), definition, kind))
             .collect();
         for (key, definition, kind) in found {
-            match definition {
+            // A group that isn't the connector's to choose has an error, and no definition.
+            let refused = self.invalid.iter().any(|invalid| invalid.key == key);
+            match definition.filter(|_| !refused) {
                 Some(definition) => {
                     self.check(&definition, kind.prefix().len());
                     self.list(definition);

@@ -15,7 +15,7 @@ pub(crate) struct Range {
 /// In Maven's words, if it is none of these.
 pub(crate) fn parse(text: &str) -> Result<Range, String> {
     let text = text.trim();
-    if text.is_empty() || text.eq_ignore_ascii_case("latest") {
+    if text.eq_ignore_ascii_case("latest") {
         return Ok(Range { from: None, to: None });
     }
     let opening = text.chars().next().filter(|c| "[(".contains(*c));

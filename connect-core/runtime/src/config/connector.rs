@@ -6,7 +6,7 @@ use connect_core::{
     transport::Subscription,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 fn one() -> u32 {
     1
@@ -22,7 +22,7 @@ fn minute() -> i64 {
 }
 
 /// What to do with a record that cannot be read, converted or written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tolerance {
     /// Fail the task.
@@ -33,7 +33,7 @@ pub enum Tolerance {
 }
 
 /// What to do when a value that a config provider gave has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReloadAction {
     /// Nothing, until someone restarts the connector.
@@ -44,7 +44,7 @@ pub enum ReloadAction {
 }
 
 /// Whether a source needs exactly-once delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExactlyOnce {
     /// Refuse the configuration where it cannot be had.
@@ -55,14 +55,14 @@ pub enum ExactlyOnce {
 }
 
 /// What bounds a transaction of source records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TransactionBoundary {
+    /// Time.
+    Interval,
     /// Each batch that the task returns from a poll.
     #[default]
     Poll,
-    /// Time.
-    Interval,
     /// The connector itself.
     Connector,
 }
@@ -123,7 +123,7 @@ pub struct ConnectorConfig {
     pub predicates: Vec<String>,
     /// What to do when a value that a config provider gave has changed: restart the connector, or nothing.
     #[serde(rename = "config.action.reload", default)]
-    #[schemars(extend("x-importance" = "LOW", "x-group" = "Common", "x-order" = 14, "x-width" = "MEDIUM", "x-display" = "Reload Action"))]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Common", "x-order" = 14, "x-width" = "MEDIUM", "x-exact-case" = true, "x-display" = "Reload Action"))]
     pub reload: ReloadAction,
     /// How long a failed operation is tried again, in milliseconds: 0 not at all, -1 for ever.
     #[serde(rename = "errors.retry.timeout", default)]
@@ -135,7 +135,7 @@ pub struct ConnectorConfig {
     pub retry_delay: i64,
     /// Behavior for tolerating errors during connector operation: none fails the task, all skips the record.
     #[serde(rename = "errors.tolerance", default)]
-    #[schemars(extend("x-importance" = "MEDIUM", "x-group" = "Error Handling", "x-order" = 3, "x-width" = "SHORT", "x-display" = "Error Tolerance"))]
+    #[schemars(extend("x-importance" = "MEDIUM", "x-group" = "Error Handling", "x-order" = 3, "x-width" = "SHORT", "x-exact-case" = true, "x-display" = "Error Tolerance"))]
     pub tolerance: Tolerance,
     /// If true, write each error and the details of the failed operation and problematic record to the log. By default
     /// only errors that are not tolerated are.

@@ -5,7 +5,7 @@ use connect_core::{
     error::Result,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 fn configs() -> String {
     "connect-configs".into()
@@ -42,7 +42,7 @@ fn yes() -> bool {
 }
 
 /// Whether sources may ask for exactly-once delivery (KIP-618).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExactlyOnceSource {
     /// They may not.

@@ -252,18 +252,27 @@ impl Herder for LocalHerder {
             }
             _ => Ok(()),
         };
+        // Here, and only here, the JVM takes the name of a transformation without its package.
+        let named = |name: &str| {
+            name == plugin || name.rsplit('.').next() == Some(plugin) && !name.contains('$')
+        };
         if let Some(found) = registry.find(plugin, &Properties::new()) {
-            check(plugin, found.version())?;
+            check(registry.full_name(plugin).unwrap_or(plugin), found.version())?;
             let mut keys = found.config_def();
             let framework = connector_keys(&*found, None);
             let own: BTreeSet<String> = keys.iter().map(|key| key.name.clone()).collect();
             keys.extend(framework.into_iter().filter(|key| !own.contains(&key.name)));
             return Ok(keys);
         }
-        let class =
-            registry.find_transformation(plugin).map(|c| (c.config_def(), c.name, c.version));
+        let class = registry
+            .transformations()
+            .find(|c| named(c.name))
+            .map(|c| (c.config_def(), c.name, c.version));
         let class = class.or_else(|| {
-            registry.find_predicate(plugin).map(|c| (c.config_def(), c.name, c.version))
+            registry
+                .predicates()
+                .find(|c| named(c.name))
+                .map(|c| (c.config_def(), c.name, c.version))
         });
         let class = class.or_else(|| {
             let found = registry.find_converter(plugin);
@@ -380,7 +389,8 @@ impl Herder for LocalHerder {
         name: &str,
         offsets: Option<Vec<PartitionOffset>>,
     ) -> Result<bool, Refusal> {
-        let offsets = offsets.map(|all| all.into_iter().map(|o| (o.partition, o.offset)).collect());
+        let change = |o: PartitionOffset| (o.partition, Some(o.offset).filter(|o| !o.is_null()));
+        let offsets = offsets.map(|all| all.into_iter().map(change).collect());
         self.ask(|answer| Command::Alter { name: name.to_owned(), offsets, answer }).await
     }
 

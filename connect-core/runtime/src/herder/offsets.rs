@@ -8,6 +8,7 @@ use connect_core::{
     error::{Error, ErrorKind},
     plugin::PluginType,
     sink::TopicPartition,
+    source::OffsetChange,
 };
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use super::{PartitionOffset, Refusal};
 use crate::worker::{Context, consumer_group};
 
 /// Partitions with their offsets, as REST gives them.
-pub(crate) type Offsets = Vec<(Json, Json)>;
+pub(crate) type Offsets = Vec<OffsetChange>;
 
 /// How long tasks that were told to stop may still take, beyond their graceful time-out.
 const ENDING: Duration = Duration::from_secs(10);
@@ -32,7 +33,7 @@ pub(super) async fn read(
     config: &Properties,
 ) -> Result<Vec<PartitionOffset>, Refusal> {
     let plugin = context.plugin(config).map_err(Refusal::Failed)?;
-    let offsets: Offsets = match plugin.ty() {
+    let offsets: Vec<(Json, Json)> = match plugin.ty() {
         PluginType::Source => {
             context.offsets.refresh().await.map_err(Refusal::Failed)?;
             context.offsets.of(name)
@@ -74,22 +75,23 @@ pub(super) async fn alter(
     let properties = context.config.plugin_properties(&config);
     match plugin.ty() {
         PluginType::Source => {
-            let forgotten = || context.offsets.of(name).into_iter().map(|(p, _)| (p, Json::Null));
+            let forgotten = || context.offsets.of(name).into_iter().map(|(p, _)| (p, None));
             if offsets.is_none() {
                 context.offsets.refresh().await.map_err(Refusal::Failed)?;
             }
             let offsets = offsets.unwrap_or_else(|| forgotten().collect());
             for (partition, offset) in &offsets {
                 primitive(partition)?;
-                primitive(offset)?;
+                offset.as_ref().map_or(Ok(()), primitive)?;
             }
-            let ours = true; // MERGE
+            let ours = plugin.alter_offsets(&properties, &offsets).await.map_err(refused)?;
             context.offsets.write(name, &offsets).await.map_err(Refusal::Failed)?;
             Ok(ours)
         }
         PluginType::Sink => {
             let parsed = offsets.as_ref().map(|offsets| sink_offsets(offsets)).transpose()?;
-            let ours = true; // MERGE
+            let given = offsets.as_deref().unwrap_or_default();
+            let ours = plugin.alter_offsets(&properties, given).await.map_err(refused)?;
             let group = consumer_group(context, name, &config);
             let changes = match parsed {
                 Some(parsed) => parsed,
@@ -164,8 +166,8 @@ fn sink_offsets(offsets: &Offsets) -> Result<BTreeMap<TopicPartition, Option<i64
             ))
         })?;
         let offset = match offset {
-            Json::Null => None,
-            offset => {
+            None => None,
+            Some(offset) => {
                 let missing = "The offset for a sink connector should either be null or contain the key 'kafka_offset'";
                 let number = text(offset.get("kafka_offset").ok_or_else(|| bad(missing))?);
                 let offset = number.parse::<i64>().map_err(|_| {

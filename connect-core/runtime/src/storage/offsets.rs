@@ -9,6 +9,7 @@ use bytes::Bytes;
 use connect_core::{
     data::Text,
     error::{Error, Result},
+    source::OffsetChange,
     transport::{OffsetCommit, Transport},
 };
 use serde_json::Value as Json;
@@ -90,10 +91,10 @@ impl OffsetStore {
         found.into_iter().map(|(_, entry)| entry.clone()).collect()
     }
 
-    /// Stores offsets; a null one is forgotten. On return they are durable.
-    pub(crate) async fn write(&self, connector: &str, offsets: &[(Json, Json)]) -> Result<()> {
-        let entry = |(partition, offset): &(Json, Json)| {
-            let value = if offset.is_null() { None } else { Some(bytes(offset)?) };
+    /// Stores offsets; none forgets one. On return they are durable.
+    pub(crate) async fn write(&self, connector: &str, offsets: &[OffsetChange]) -> Result<()> {
+        let entry = |(partition, offset): &OffsetChange| {
+            let value = offset.as_ref().map(bytes).transpose()?;
             // The key as it was first written: compaction goes by its bytes.
             let known = self.of(connector).into_iter().map(|(known, _)| known);
             let known = known.into_iter().find(|known| canonical(known) == canonical(partition));

@@ -28,6 +28,7 @@ fn key(name: String, ty: ConfigType, documentation: &str) -> ConfigKey {
         maximum: None,
         non_empty: false,
         any_case: false,
+        exact_case: false,
     }
 }
 
@@ -177,7 +178,8 @@ impl Draft<'_> {
         }
         self.recommend(&type_key, all);
         let Some(found) = found else { return };
-        self.version(&format!("{prefix}plugin.version"), &type_key, found.name, found.version);
+        let version_key = format!("{prefix}plugin.version");
+        self.version(&version_key, Some(&type_key), found.name, found.version);
         let mut own = found.config_def();
         own.extend(more);
         let keys = kind.embed(alias, own);
@@ -215,6 +217,10 @@ impl Draft<'_> {
                 _ => registry.find_converter(class),
             };
             let Some(found) = found else { continue };
+            let version = format!("{kind}.converter.plugin.version");
+            if self.invalid.iter().any(|invalid| invalid.key == version) {
+                continue;
+            }
             let prefix = format!("{kind}.converter.");
             // So that the framework's own value is checked and shown.
             let type_key = format!("{prefix}converter.type");

@@ -45,10 +45,13 @@ impl Draft<'_> {
     }
 
     fn name(&mut self, ty: PluginType) {
-        let Some(name) = self.resolved.get("name").cloned() else { return };
+        // Connect's parser trims every value before it is looked at.
+        let Some(name) = self.resolved.get("name").map(|name| name.trim().to_owned()) else {
+            return;
+        };
         let controls = name.chars().filter(|c| (*c as u32) < 0x20 || *c as u32 == 0x7f);
         let controls: Vec<String> = controls.map(|c| (c as u32).to_string()).collect();
-        if name.trim().is_empty() {
+        if name.is_empty() {
             self.invalid.push(Invalid::value("name", "", "String may not be empty"));
         } else if !controls.is_empty() {
             let why = format!(
@@ -94,15 +97,20 @@ impl Draft<'_> {
                 let interface = if kind == "header" { "HeaderConverter" } else { "Converter" };
                 let why = self.not_a(class, interface);
                 self.invalid.push(Invalid::value(&key, class, &why));
+                self.show(&key, None);
             }
             let all: Vec<String> = match kind {
                 "header" => registry.header_converters().map(|c| c.name.to_owned()).collect(),
                 _ => registry.converters().map(|c| c.name.to_owned()).collect(),
             };
             self.recommend(&key, all);
-            let Some(found) = found else { continue };
+            let Some(found) = found else {
+                self.hide_version(kind);
+                continue;
+            };
+            self.show(&key, Some(found.name.to_owned()));
             let version_key = format!("{key}.plugin.version");
-            self.version(&version_key, &key, found.name, found.version);
+            self.version(&version_key, given.map(|_| key.as_str()), found.name, found.version);
         }
     }
 
@@ -119,8 +127,15 @@ impl Draft<'_> {
         }
     }
 
-    /// Default, recommendation and check of a key that asks for a version.
-    pub(super) fn version(&mut self, key: &str, class_key: &str, class: &str, version: &str) {
+    /// Default, recommendation and check of a key that asks for a version; it is checked only where the configuration
+    /// names the class itself, under `class_key`.
+    pub(super) fn version(
+        &mut self,
+        key: &str,
+        class_key: Option<&str>,
+        class: &str,
+        version: &str,
+    ) {
         let given = self.resolved.get(key).cloned();
         if let Some(info) = self.infos.iter_mut().find(|info| info.value.name == key) {
             if let Some(definition) = &mut info.definition {
@@ -131,6 +146,7 @@ impl Draft<'_> {
             }
         }
         self.recommend(key, [version.to_owned()]);
+        let Some(class_key) = class_key else { return };
         match given.map(|range| versions::parse(&range)) {
             Some(Err(why)) => self.invalid.push(Invalid::new(key, why)),
             Some(Ok(range)) if !range.contains(version) => {
