@@ -207,7 +207,12 @@ fn converter_class<C: ConverterClass>() -> Class<dyn Converter> {
         C::NAME,
         C::VERSION,
         |properties| config::parse(properties).map_or_else(|_| Vec::new(), |c| C::validate(&c)),
-        |properties| Ok(Box::new(C::new(config::parse(properties)?)?)),
+        |properties| {
+            let mut properties = properties.clone();
+            // As `Converter.configure(configs, isKey)` adds it: whoever opens a converter of values need not say so.
+            properties.entry("converter.type".into()).or_insert_with(|| "value".into());
+            Ok(Box::new(C::new(config::parse(&properties)?)?))
+        },
     )
 }
 
