@@ -8,7 +8,10 @@ mod listen;
 mod logging;
 mod properties;
 mod resource;
+mod rest_config;
 mod routes;
+mod security;
+mod tls;
 mod worker;
 
 use std::sync::Arc;

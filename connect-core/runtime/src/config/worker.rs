@@ -195,8 +195,11 @@ impl Worker {
 
     /// Settings of every Kafka client: `security.protocol`, `sasl.*`, `ssl.*`.
     pub fn client_properties(&self) -> Properties {
+        let protocol = self.properties.get("security.protocol");
+        let tls = protocol.is_some_and(|name| name.to_ascii_uppercase().ends_with("SSL"));
         let shared = self.properties.iter().filter(|(key, _)| {
-            key.starts_with("ssl.")
+            // Without TLS they are the REST API's alone.
+            (tls && key.starts_with("ssl."))
                 || key.starts_with("sasl.")
                 || CLIENT_KEYS.contains(&key.as_str())
         });
