@@ -10,6 +10,7 @@ mod properties;
 mod resource;
 mod rest_config;
 mod routes;
+mod schema;
 mod security;
 mod tls;
 mod worker;
@@ -20,7 +21,8 @@ use axum::{Router, extract::DefaultBodyLimit, http::Uri};
 use connect_core_runtime::herder::Herder;
 
 pub use properties::worker_properties;
-pub use routes::Part;
+pub use routes::{Part, openapi};
+pub use schema::reference;
 pub use worker::{RunningWorker, WorkerOptions};
 
 use crate::error::ApiError;

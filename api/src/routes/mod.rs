@@ -10,6 +10,8 @@ mod plugins;
 mod root;
 mod topics;
 
+pub use openapi::document as openapi;
+
 use axum::Router;
 
 use crate::{Shared, resource::Resource};

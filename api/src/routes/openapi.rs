@@ -5,23 +5,23 @@ use std::sync::LazyLock;
 use axum::Json;
 use connect_core::CONNECT_VERSION;
 use schemars::{SchemaGenerator, generate::SchemaSettings};
-use serde_json::{Map, Value as Json_, json};
+use serde_json::{Map, Value, json};
 
 use super::{Part, resources as all_resources};
 use crate::resource::{Operation, Resource, op};
 
 pub(super) fn resources() -> [Resource; 1] {
-    [Resource::new("/openapi.json").get(get, op("This description").answers::<Json_>(200))]
+    [Resource::new("/openapi.json").get(get, op("This description").answers::<Value>(200))]
 }
 
-static DOCUMENT: LazyLock<Json_> = LazyLock::new(document);
+static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
-async fn get() -> Json<&'static Json_> {
+async fn get() -> Json<&'static Value> {
     Json(&DOCUMENT)
 }
 
-/// The description, as OpenAPI 3.1.
-pub(crate) fn document() -> Json_ {
+/// The description of the API, as OpenAPI 3.1.
+pub fn document() -> Value {
     let settings = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into());
     let mut generator = settings.into_generator();
@@ -30,13 +30,13 @@ pub(crate) fn document() -> Json_ {
         let mut methods = Map::new();
         let parameters = parameters(resource.path);
         if !parameters.is_empty() {
-            methods.insert("parameters".to_owned(), Json_::Array(parameters));
+            methods.insert("parameters".to_owned(), Value::Array(parameters));
         }
         for (method, operation) in &resource.operations {
             let id = format!("{method} {}", resource.path);
             methods.insert((*method).to_owned(), describe(&id, operation, &mut generator));
         }
-        paths.insert(resource.path.to_owned(), Json_::Object(methods));
+        paths.insert(resource.path.to_owned(), Value::Object(methods));
     }
     json!({
         "openapi": "3.1.0",
@@ -51,7 +51,7 @@ pub(crate) fn document() -> Json_ {
 }
 
 /// The parts of a path that vary.
-fn parameters(path: &str) -> Vec<Json_> {
+fn parameters(path: &str) -> Vec<Value> {
     let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameter = |name: &str| {
         let schema = match name {
@@ -63,7 +63,7 @@ fn parameters(path: &str) -> Vec<Json_> {
     names.map(parameter).collect()
 }
 
-fn describe(id: &str, operation: &Operation, generator: &mut SchemaGenerator) -> Json_ {
+fn describe(id: &str, operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let mut described = Map::new();
     described.insert("operationId".to_owned(), id.into());
     described.insert("summary".to_owned(), operation.summary.into());
@@ -72,7 +72,7 @@ fn describe(id: &str, operation: &Operation, generator: &mut SchemaGenerator) ->
     });
     let query: Vec<_> = query.collect();
     if !query.is_empty() {
-        described.insert("parameters".to_owned(), Json_::Array(query));
+        described.insert("parameters".to_owned(), Value::Array(query));
     }
     if let Some(body) = operation.body {
         let content = json!({"application/json": {"schema": body(generator)}});
@@ -90,6 +90,6 @@ fn describe(id: &str, operation: &Operation, generator: &mut SchemaGenerator) ->
         }
         responses.insert(status.to_string(), response);
     }
-    described.insert("responses".to_owned(), Json_::Object(responses));
-    Json_::Object(described)
+    described.insert("responses".to_owned(), Value::Object(responses));
+    Value::Object(described)
 }

@@ -12,9 +12,10 @@ use crate::{
     error::ApiError,
     extract::{ConfigBody, JsonBody, Name, Parameters},
     resource::{Resource, op},
+    schema,
 };
 
-pub(super) fn resources() -> [Resource; 3] {
+pub(super) fn resources() -> [Resource; 4] {
     [
         Resource::new("/connector-plugins").get(
             list,
@@ -28,6 +29,12 @@ pub(super) fn resources() -> [Resource; 3] {
                 .query("version", "a version, a range of versions, or `latest`")
                 .answers::<Vec<Definition>>(200)
                 .refuses(&[400, 404]),
+        ),
+        Resource::new("/connector-plugins/{plugin}/config/schema").get(
+            json_schema,
+            op("The plugin's configuration as JSON Schema, for editors; not on the JVM")
+                .answers::<serde_json::Value>(200)
+                .refuses(&[404]),
         ),
         Resource::new("/connector-plugins/{plugin}/config/validate").put(
             validate,
@@ -104,6 +111,14 @@ async fn config(
 ) -> Answer<Json<Vec<Definition>>> {
     let keys = herder.plugin_config(&plugin, query.get("version"))?;
     Ok(Json(keys.into_iter().map(Definition::from).collect()))
+}
+
+async fn json_schema(
+    State(herder): State<Shared>,
+    Name(plugin): Name,
+) -> Answer<Json<serde_json::Value>> {
+    let keys = herder.plugin_config(&plugin, None)?;
+    Ok(Json(schema::of_keys(&plugin, &keys)))
 }
 
 /// The value of a key.

@@ -149,7 +149,8 @@ impl DeadLetterQueue {
             transport.create_topic(&new).await?;
         }
         let producer = transport.producer(client_id, client).await?;
-        let schemaless = Properties::from([("schemas.enable".to_owned(), "false".to_owned())]);
+        let schemaless = [("schemas.enable", "false"), ("converter.type", "value")];
+        let schemaless = schemaless.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let json = JsonConverter::new(connect_core::config::parse(&schemaless)?)?;
         let topic = config.topic.as_str().into();
         Ok(Some(Self { topic, headers: config.headers, producer, json }))

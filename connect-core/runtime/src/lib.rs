@@ -6,6 +6,7 @@ pub mod config;
 mod errors;
 pub mod herder;
 pub mod loggers;
+pub mod plugins;
 mod providers;
 mod storage;
 mod topic_creation;

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use connect_core::{
     config::{ConfigKey, Properties},
     error::{Error, Result},
-    plugin::PluginType,
-    registry::{Class, Registry},
+    registry::Registry,
     transport::Transport,
 };
 use tokio::{
@@ -18,8 +17,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConfigInfos, ConnectorView, HIDDEN, Herder, PartitionOffset, PluginInfo, PluginKind, Refusal,
-    Restart, Submitted, TargetState,
+    ConfigInfos, ConnectorView, HIDDEN, Herder, PartitionOffset, PluginInfo, Refusal, Restart,
+    Submitted, TargetState,
     actor::{Actor, Answer, Command, Connectors, Put, Replaces},
     invalid_config, offsets,
     state::{Event, Model},
@@ -27,10 +26,10 @@ use super::{
 use crate::{
     config,
     loggers::{Level, Loggers},
+    plugins,
     providers::Providers,
     storage::{ConfigStore, OffsetStore, StatusStore, Statuses, Stored, Subject},
-    validate::{Validator, connector_keys},
-    versions,
+    validate::Validator,
     worker::{Context, TopicTracker, Worker},
 };
 
@@ -207,13 +206,6 @@ fn remember(model: &mut Model, read: Statuses) {
     }
 }
 
-fn infos<T: ?Sized + 'static>(
-    classes: impl Iterator<Item = Class<T>>,
-    kind: PluginKind,
-) -> impl Iterator<Item = PluginInfo> {
-    classes.map(move |class| PluginInfo { class: class.name, kind, version: class.version })
-}
-
 #[async_trait]
 impl Herder for LocalHerder {
     fn cluster_id(&self) -> &str {
@@ -221,22 +213,7 @@ impl Herder for LocalHerder {
     }
 
     fn plugins(&self) -> Vec<PluginInfo> {
-        let registry = &self.context.registry;
-        let connectors = registry.classes().map(|(class, plugin)| PluginInfo {
-            class,
-            kind: match plugin.ty() {
-                PluginType::Source => PluginKind::Source,
-                PluginType::Sink => PluginKind::Sink,
-            },
-            version: plugin.version(),
-        });
-        let mut all: Vec<PluginInfo> = connectors.collect();
-        all.extend(infos(registry.transformations(), PluginKind::Transformation));
-        all.extend(infos(registry.predicates(), PluginKind::Predicate));
-        all.extend(infos(registry.converters(), PluginKind::Converter));
-        all.extend(infos(registry.header_converters(), PluginKind::HeaderConverter));
-        all.sort_by_key(|plugin| plugin.kind);
-        all
+        plugins::list(&self.context.registry)
     }
 
     fn plugin_config(
@@ -244,46 +221,7 @@ impl Herder for LocalHerder {
         plugin: &str,
         version: Option<&str>,
     ) -> Result<Vec<ConfigKey>, Refusal> {
-        let registry = &self.context.registry;
-        let check = |class: &str, available: &str| match version.map(versions::parse) {
-            Some(Err(why)) => Err(Refusal::BadRequest(why)),
-            Some(Ok(range)) if !range.contains(available) => {
-                Err(Refusal::BadRequest(versions::missing(class, &range, available)))
-            }
-            _ => Ok(()),
-        };
-        // Here, and only here, the JVM takes the name of a transformation without its package.
-        let named = |name: &str| {
-            name == plugin || name.rsplit('.').next() == Some(plugin) && !name.contains('$')
-        };
-        if let Some(found) = registry.find(plugin, &Properties::new()) {
-            check(registry.full_name(plugin).unwrap_or(plugin), found.version())?;
-            let mut keys = found.config_def();
-            let framework = connector_keys(&*found, None);
-            let own: BTreeSet<String> = keys.iter().map(|key| key.name.clone()).collect();
-            keys.extend(framework.into_iter().filter(|key| !own.contains(&key.name)));
-            return Ok(keys);
-        }
-        let class = registry
-            .transformations()
-            .find(|c| named(c.name))
-            .map(|c| (c.config_def(), c.name, c.version));
-        let class = class.or_else(|| {
-            registry
-                .predicates()
-                .find(|c| named(c.name))
-                .map(|c| (c.config_def(), c.name, c.version))
-        });
-        let class = class.or_else(|| {
-            let found = registry.find_converter(plugin);
-            let found = found.or_else(|| registry.find_header_converter(plugin));
-            found.map(|c| (c.config_def(), c.name, c.version))
-        });
-        let Some((keys, name, available)) = class else {
-            return Err(Refusal::NotFound(format!("Unknown plugin {plugin}.")));
-        };
-        check(name, available)?;
-        Ok(keys)
+        plugins::keys(&self.context.registry, plugin, version)
     }
 
     async fn validate(&self, config: &Submitted) -> Result<ConfigInfos, Refusal> {
