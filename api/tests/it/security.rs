@@ -130,8 +130,8 @@ async fn tls_with_keys_of_every_kind_and_with_clients_that_must_show_theirs() {
     std::fs::write(&pem, format!("{chain}{key}")).unwrap();
     let p12 = dir.path().join("server.p12");
     let entry = p12_keystore::PrivateKeyChain::new(
+        server.signing_key.serialize_der(),
         [1],
-        p12_keystore::PrivateKey::from_der(&server.signing_key.serialize_der()).unwrap(),
         [p12_keystore::Certificate::from_der(server.cert.der()).unwrap()],
     );
     let mut store = p12_keystore::KeyStore::new();

@@ -1,22 +1,22 @@
 //! Dates as `java.util.GregorianCalendar` counts them, in UTC: Julian before 1582-10-15, and lenient when read.
 
 /// Milliseconds of a day.
-pub(super) const DAY: i64 = 86_400_000;
+pub(crate) const DAY: i64 = 86_400_000;
 /// 1582-10-15, the first day of the Gregorian calendar, in days since the epoch.
 const CUTOVER: i64 = -141_427;
 
 /// A day of the calendar; the year before 1 is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Civil {
-    pub(super) year: i64,
+pub(crate) struct Civil {
+    pub(crate) year: i64,
     /// From 1.
-    pub(super) month: i64,
+    pub(crate) month: i64,
     /// From 1.
-    pub(super) day: i64,
+    pub(crate) day: i64,
 }
 
 /// The calendar's day, so many days after 1970-01-01.
-pub(super) fn civil(days: i64) -> Civil {
+pub(crate) fn civil(days: i64) -> Civil {
     // Years begin in March, so that the leap day is the last of a year.
     let (cycle_start, day_of_cycle, gregorian) = if days >= CUTOVER {
         let shifted = days + 719_468;
@@ -41,7 +41,7 @@ pub(super) fn civil(days: i64) -> Civil {
 }
 
 /// Days since 1970-01-01; months and days out of range count on into the neighbours.
-pub(super) fn days(civil: Civil) -> i64 {
+pub(crate) fn days(civil: Civil) -> i64 {
     match civil.year {
         1583.. => gregorian(civil),
         ..=1581 => julian(civil),
@@ -75,7 +75,7 @@ fn march(Civil { year, month, day }: Civil) -> (i64, i64) {
 /// long, negative or out of range, and what follows the last one is not looked at.
 ///
 /// The pattern's letters are fields, whatever their number; anything else stands for itself, `T` and `Z` too.
-pub(super) fn parse(pattern: &str, text: &str) -> Option<i64> {
+pub(crate) fn parse(pattern: &str, text: &str) -> Option<i64> {
     let mut rest = text;
     let (mut date, mut millis) = (Civil { year: 1970, month: 1, day: 1 }, 0);
     let mut previous = None;
@@ -108,7 +108,7 @@ pub(super) fn parse(pattern: &str, text: &str) -> Option<i64> {
 }
 
 /// A number as `DecimalFormat` reads integers, exponent included, cut to 32 bits.
-fn number(text: &str) -> Option<(i64, &str)> {
+pub(crate) fn number(text: &str) -> Option<(i64, &str)> {
     let (negative, digits, rest) = digits(text)?;
     let integer = digits.parse::<i64>().ok();
     if let Some((minus, exponent, after)) = rest.strip_prefix('E').and_then(self::digits) {

@@ -113,6 +113,17 @@ impl Decimal {
         let scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
         Some(Self { unscaled, scale })
     }
+    /// As `BigDecimal.longValue`: without fraction, and of what is too large the lowest 64 bits.
+    pub(crate) fn wrapping_i64(&self) -> i64 {
+        // 10^64 is a multiple of 2^64, and a digit needs more than three bits.
+        let digits = self.unscaled.bits() / 3 + 1;
+        if self.scale <= -64 || u64::from(self.scale.max(0).unsigned_abs()) > digits {
+            return 0;
+        }
+        let whole = self.clone().rescaled(0).unscaled;
+        let lowest = whole.iter_u64_digits().next().unwrap_or(0) as i64;
+        if whole.sign() == Sign::Minus { lowest.wrapping_neg() } else { lowest }
+    }
     /// The nearest double.
     pub fn to_f64(&self) -> f64 {
         self.to_string().parse().unwrap_or(f64::NAN)

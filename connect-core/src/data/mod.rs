@@ -1,6 +1,6 @@
 //! Connect's data model: values, and the schemas that describe them (`org.apache.kafka.connect.data`).
 
-mod calendar;
+pub(crate) mod calendar;
 mod decimal;
 pub mod java;
 mod schema;

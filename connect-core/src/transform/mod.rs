@@ -1,6 +1,33 @@
 //! Transformations and predicates: what happens to a record between a connector and the log
 //! (`org.apache.kafka.connect.transforms`).
 
+mod cast;
+mod cast_value;
+mod date_parser;
+mod extract_field;
+mod field_path;
+mod filter;
+mod flatten;
+mod header_from;
+mod headers;
+mod hoist_field;
+mod insert_field;
+mod java_regex;
+mod keys;
+mod mask_field;
+mod part;
+mod predicates;
+mod regex_router;
+mod replace_field;
+mod set_schema_metadata;
+mod shape;
+mod simple_date_format;
+mod timestamp_converter;
+mod timestamp_router;
+mod value_to_key;
+
+use part::{OfKey, OfValue, Part};
+
 use crate::{
     config::{ConfigSpec, Invalid},
     error::Result,
@@ -91,5 +118,29 @@ impl<T: Predicate> DynPredicate for T {
 
 /// The transformations and predicates of Apache Kafka.
 pub(crate) fn register(registry: Registry) -> Registry {
+    of_part::<OfValue>(of_part::<OfKey>(registry))
+        .transformation::<headers::DropHeaders>()
+        .transformation::<headers::InsertHeader>()
+        .transformation::<filter::Filter>()
+        .transformation::<regex_router::RegexRouter>()
+        .transformation::<timestamp_router::TimestampRouter>()
+        .transformation::<value_to_key::ValueToKey>()
+        .predicate::<predicates::HasHeaderKey>()
+        .predicate::<predicates::RecordIsTombstone>()
+        .predicate::<predicates::TopicNameMatches>()
+}
+
+/// Those that exist for keys and for values.
+fn of_part<P: Part>(registry: Registry) -> Registry {
     registry
+        .transformation::<cast::Cast<P>>()
+        .transformation::<extract_field::ExtractField<P>>()
+        .transformation::<flatten::Flatten<P>>()
+        .transformation::<header_from::HeaderFrom<P>>()
+        .transformation::<hoist_field::HoistField<P>>()
+        .transformation::<insert_field::InsertField<P>>()
+        .transformation::<mask_field::MaskField<P>>()
+        .transformation::<replace_field::ReplaceField<P>>()
+        .transformation::<set_schema_metadata::SetSchemaMetadata<P>>()
+        .transformation::<timestamp_converter::TimestampConverter<P>>()
 }
