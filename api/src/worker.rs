@@ -15,7 +15,7 @@ use connect_core_runtime::{
     herder::{LocalHerder, Options},
     loggers::Loggers,
 };
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,6 +31,9 @@ const LOG_DIR: &str = "ferrovia-log";
 
 /// Pause before the log is tried again at the start.
 const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long connections may take to end when the worker stops.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// What a worker is made of.
 pub struct WorkerOptions {
@@ -58,7 +61,7 @@ impl RunningWorker {
     /// # Errors
     /// If the configuration is wrong, the log cannot be reached, or a listener cannot be bound.
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
-        let config = Worker::parse(options.properties)?;
+        let mut config = Worker::parse(options.properties)?;
         let rest = rest_config(&config.properties)?;
         let security = Security::open(&rest)?;
         // Before anything else: a port that is taken should not cost a start.
@@ -67,6 +70,12 @@ impl RunningWorker {
             let (listener, tls) = listen::bind(uri).await?;
             let tls = tls.then(|| tls::server_config(&rest)).transpose()?;
             listeners.push((listener, tls, part));
+        }
+        // So that statuses name a port that the system has chosen.
+        if config.config.advertised_port.is_none()
+            && let Some((listener, ..)) = listeners.first()
+        {
+            config.config.advertised_port = Some(listener.local_addr()?.port());
         }
         let transport = match options.transport {
             Some(transport) => transport,
@@ -106,9 +115,11 @@ impl RunningWorker {
     pub async fn shut_down(self) {
         self.stop.cancel();
         self.herder.shut_down().await;
-        for server in self.servers {
-            // A client that keeps its connection open must not keep the worker.
-            server.abort();
+        for mut server in self.servers {
+            // Connections that are idle close at once; a client that keeps one open must not keep the worker.
+            if timeout(CLOSING, &mut server).await.is_err() {
+                server.abort();
+            }
         }
     }
 }

@@ -55,6 +55,10 @@ async fn topics_are_created_as_the_groups_say_and_remembered() {
         "topic.creation.wide.partitions": 3,
     });
     client.create("src", with(source(&input, "wide"), groups)).await;
+    until("the topic", async || {
+        client.get("/connectors/src/topics").await["src"]["topics"] == json!(["wide"])
+    })
+    .await;
     client.create("snk", sink(&output, "wide")).await;
     until("the line", async || fs::read_to_string(&output).is_ok_and(|t| t == "a\n")).await;
     for name in ["src", "snk"] {

@@ -196,6 +196,11 @@ impl ErrorPolicy {
         })
     }
 
+    /// Whether the records of a source that fail are needed.
+    pub(crate) fn shows_records(&self) -> bool {
+        self.queue.is_some() || (self.log && self.log_messages)
+    }
+
     /// Passes a record over, or says why not. When this returns, the dead letter queue has it durably
     /// (invariant 2).
     pub(crate) async fn errant(

@@ -87,6 +87,8 @@ struct Draft<'a> {
     resolved: Properties,
     infos: Vec<ConfigInfo>,
     invalid: Vec<Invalid>,
+    /// Keys for which a config provider has no value.
+    unresolved: Vec<Invalid>,
     validator: &'a Validator<'a>,
 }
 
@@ -136,6 +138,7 @@ impl Validator<'_> {
             raw,
             infos: Vec::new(),
             invalid: Vec::new(),
+            unresolved: Vec::new(),
             validator: self,
         };
         draft.resolve();
@@ -223,7 +226,8 @@ impl Draft<'_> {
                 Ok(value) => drop(self.resolved.insert(key.clone(), value)),
                 Err(error) => {
                     self.resolved.insert(key.clone(), value.clone());
-                    self.invalid.push(Invalid::value(key, value, &error.to_string()));
+                    let why = error.to_string();
+                    self.unresolved.push(Invalid::value(key, value, &why));
                 }
             }
         }
@@ -327,6 +331,10 @@ impl Draft<'_> {
     }
 
     fn finish(mut self, name: String) -> ConfigInfos {
+        // What a variable stands for is all that is wrong with it.
+        let unresolved = std::mem::take(&mut self.unresolved);
+        self.invalid.retain(|invalid| !unresolved.iter().any(|u| u.key == invalid.key));
+        self.invalid.extend(unresolved);
         for invalid in &self.invalid {
             let message = self.hide(invalid);
             match self.infos.iter_mut().find(|info| info.value.name == invalid.key) {

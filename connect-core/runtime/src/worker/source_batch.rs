@@ -55,7 +55,9 @@ impl Pipeline {
     ) -> Result<Option<(Option<Text>, Message)>, Failed> {
         if !self.chain.is_empty() {
             record.topic.get_or_insert_with(|| topic.clone());
-            let original = self.retry.is_on().then(|| record.clone());
+            // After an error the record is in no state to be tried again or shown.
+            let keep = self.retry.is_on() || self.policy.shows_records();
+            let original = keep.then(|| record.clone());
             let fate = self.chain.apply(record, None);
             if fate.is_err()
                 && let Some(original) = original

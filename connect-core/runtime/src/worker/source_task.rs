@@ -171,10 +171,10 @@ impl SourceLoop<'_> {
         let ErasedBatch { partition, offset, topic, records } = batch;
         let messages = self.pipeline.messages(records, &topic, &partition).await?;
         for (topic, _) in &messages {
+            if let Some(creation) = &mut self.creation {
+                creation.ensure(&*self.context.transport, topic).await?;
+            }
             if self.topics.is_new(topic) {
-                if let Some(creation) = &mut self.creation {
-                    creation.ensure(&*self.context.transport, topic).await?;
-                }
                 let (connector, topic) = (self.name.to_owned(), topic.to_string());
                 self.context.observe(Observed::Topic { connector, task: self.task, topic });
             }
