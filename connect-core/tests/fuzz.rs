@@ -16,7 +16,9 @@ use serde_json::Value as Json;
 
 fn config() -> ProptestConfig {
     let cases = std::env::var("FUZZ_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { cases: cases.unwrap_or(300), ..ProptestConfig::default() }
+    let cases = cases.unwrap_or(300);
+    // A failure is written down as a case of the golden file, not as a seed.
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn open(class: &str, pairs: &[(&str, &str)]) -> Box<dyn Converter> {
@@ -148,7 +150,9 @@ proptest! {
 
     #[test]
     fn what_has_a_schema_comes_back((schema, value) in typed(), numeric in any::<bool>()) {
-        prop_assume!(!has_null_key(&value));
+        if has_null_key(&value) {
+            return Ok(());
+        }
         let format = if numeric { "NUMERIC" } else { "BASE64" };
         let mut json = open("JsonConverter", &[("decimal.format", format)]);
         let message = encode(&mut *json, Some(&schema), &value);
