@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{error::Category, value::RawValue};
 
 use crate::{
-    data::{Decimal, MAX_SCALE, Schema, Text, Type, Value, logical},
+    data::{Decimal, Field, MAX_SCALE, Schema, Text, Type, Value, logical},
     error::{Error, Result},
 };
 
@@ -479,17 +479,12 @@ impl<'de> Visitor<'de> for Typed<'_> {
             Type::Struct(fields) => {
                 let mut values: Vec<Option<Value>> = vec![None; fields.len()];
                 let mut expected = 0;
-                while let Some(name) = map.next_key_seed(Key(self.message))? {
-                    // Fields come in the schema's order, as a rule.
-                    let position = match fields.get(expected) {
-                        Some(field) if field.name == name => Some(expected),
-                        _ => fields.iter().position(|field| field.name == name),
-                    };
+                while let Some(position) = map.next_key_seed(Position { fields, expected })? {
                     match position {
                         Some(at) => {
                             let value = map.next_value_seed(self.of(&fields[at].schema));
                             values[at] = Some(value.map_err(|e| {
-                                A::Error::custom(format_args!("field {name}: {e}"))
+                                A::Error::custom(format_args!("field {}: {e}", fields[at].name))
                             })?);
                             expected = at + 1;
                         }
@@ -508,6 +503,33 @@ impl<'de> Visitor<'de> for Typed<'_> {
             }
             _ => Err(self.mismatch("OBJECT")),
         }
+    }
+}
+
+/// The position of the field that is named next, if there is one.
+struct Position<'s> {
+    fields: &'s [Field],
+    /// Fields come in the schema's order, as a rule.
+    expected: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Position<'_> {
+    type Value = Option<usize>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Position<'_> {
+    type Value = Option<usize>;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name")
+    }
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(match self.fields.get(self.expected) {
+            Some(field) if field.name == name => Some(self.expected),
+            _ => self.fields.iter().position(|field| field.name == name),
+        })
     }
 }
 
