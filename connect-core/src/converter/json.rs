@@ -98,7 +98,9 @@ impl ConverterClass for JsonConverter {
         let mut new = Self { config, configured, envelopes, last_envelope: None, schemas };
         if let Some(content) = new.config.schema_content.take() {
             new.configured = new.schema(&content.into()).map_err(|e| {
-                Error::config("Failed to parse schema in converter config").with_source(e)
+                let what =
+                    "Failed to parse schema in converter config due to serialization error: ";
+                Error::config(what).with_source(e)
             })?;
         }
         Ok(new)

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 
 use crate::{
-    data::{Decimal, MAX_SCALE, Schema, Text, Type, Value, logical},
+    data::{Decimal, Field, MAX_SCALE, Schema, Text, Type, Value, logical},
     error::{Error, Result},
 };
 
@@ -17,9 +17,17 @@ where
     S: DeserializeSeed<'m>,
 {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    seed.deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|e| Error::data("Converting byte[] to Kafka Connect data failed").with_source(e))
+    let value = seed.deserialize(&mut deserializer);
+    value.and_then(|value| deserializer.end().map(|()| value)).map_err(|e| match e.classify() {
+        // What our own visitors say.
+        Category::Data => Error::data(e.to_string()),
+        _ => malformed(e),
+    })
+}
+
+fn malformed(error: serde_json::Error) -> Error {
+    Error::data("Converting byte[] to Kafka Connect data failed due to serialization error: ")
+        .with_source(error)
 }
 
 /// Decodes `json`, a part of `message`, into a schemaless value; nothing is null.
@@ -92,15 +100,20 @@ pub(super) fn envelope(message: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
             Ok(if other { None } else { schema.zip(payload) })
         }
     }
-    // A first byte that opens no object is a value without envelope, not a syntax error.
-    if message.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
-        return Ok(None);
+    // What opens no object is a value without envelope, if it is JSON or nothing at all.
+    match message.iter().find(|b| !b.is_ascii_whitespace()) {
+        Some(b'{') => {}
+        None => return Ok(None),
+        Some(_) => {
+            let any = serde_json::from_slice::<serde::de::IgnoredAny>(message);
+            return any.map(|_| None).map_err(malformed);
+        }
     }
     let mut deserializer = serde_json::Deserializer::from_slice(message);
     deserializer
         .deserialize_map(Envelope)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|e| Error::data("Converting byte[] to Kafka Connect data failed").with_source(e))
+        .map_err(malformed)
 }
 
 /// Whatever the JSON says.
@@ -265,8 +278,17 @@ impl<'s> Typed<'s> {
         let out_of_range = || E::custom(format_args!("{n} is out of the range of {}", self.name()));
         let i32 = || i32::try_from(n).map_err(|_| out_of_range());
         match (&self.schema.ty, self.schema.logical_name()) {
-            (Type::Int32, Some(logical::DATE)) => i32().map(Value::Date),
-            (Type::Int32, Some(logical::TIME)) => i32().map(Value::Time),
+            (Type::Int32, Some(logical::DATE)) => {
+                i32::try_from(n).map(Value::Date).map_err(|_| self.mismatch("NUMBER"))
+            }
+            (Type::Int32, Some(logical::TIME)) => {
+                let time = i32().ok().filter(|_| (0..=logical::DAY_MILLIS).contains(&n));
+                time.map(Value::Time).ok_or_else(|| {
+                    E::custom(
+                        "Time values must use number of milliseconds greater than 0 and less than 86400000",
+                    )
+                })
+            }
             (Type::Int64, Some(logical::TIMESTAMP)) => Ok(Value::Timestamp(n)),
             (Type::Int8, _) => n.try_into().map(Value::Int8).map_err(|_| out_of_range()),
             (Type::Int16, _) => n.try_into().map(Value::Int16).map_err(|_| out_of_range()),
@@ -288,12 +310,33 @@ impl<'s> Typed<'s> {
             {
                 self.integer(n as i64)
             }
-            _ => Err(self.mismatch(&n.to_string())),
+            _ => Err(self.mismatch("NUMBER")),
         }
     }
 
+    /// In the words of the JVM, as far as it minds.
     fn mismatch<E: serde::de::Error>(self, found: &str) -> E {
-        E::custom(format_args!("Invalid type for {}: {found}", self.name()))
+        let logical = |name: &str, what: &str| {
+            let name = name.rsplit('.').next().unwrap_or(name);
+            E::custom(format_args!(
+                "Invalid type for {name}, underlying representation should be {what} but was {found}"
+            ))
+        };
+        match (&self.schema.ty, self.schema.logical_name()) {
+            (_, Some(name @ logical::DECIMAL)) => logical(name, "numeric or bytes"),
+            (_, Some(name @ logical::TIMESTAMP)) => logical(name, "integral"),
+            (_, Some(name)) => logical(name, "integer"),
+            (Type::Struct(_), _) => E::custom(format_args!(
+                "Structs should be encoded as JSON objects, but found {found}"
+            )),
+            (Type::Map(keys, _), _) if keys.ty == Type::String => E::custom(format_args!(
+                "Maps with string fields should be encoded as JSON objects, but found {found}"
+            )),
+            (Type::Map(..), _) => E::custom(format_args!(
+                "Maps with non-string fields should be encoded as JSON array of tuples, but found {found}"
+            )),
+            _ => E::custom(format_args!("Invalid type for {}: {found}", self.name())),
+        }
     }
 
     fn text<E: serde::de::Error>(
@@ -303,7 +346,10 @@ impl<'s> Typed<'s> {
     ) -> Result<Value, E> {
         match self.schema.ty {
             Type::String => Ok(Value::String(share())),
-            Type::Bytes => BASE64.decode(text).map(|b| Value::Bytes(b.into())).map_err(E::custom),
+            Type::Bytes => BASE64
+                .decode(text)
+                .map(|b| Value::Bytes(b.into()))
+                .map_err(|e| E::custom(format_args!("Invalid bytes field: {e}"))),
             Type::Float32 | Type::Float64 if matches!(text, "NaN" | "Infinity" | "-Infinity") => {
                 let n = match text {
                     "NaN" => f64::NAN,
@@ -312,7 +358,7 @@ impl<'s> Typed<'s> {
                 };
                 self.float(n)
             }
-            _ => Err(self.mismatch("a string")),
+            _ => Err(self.mismatch("STRING")),
         }
     }
 
@@ -325,12 +371,20 @@ impl<'s> Typed<'s> {
         if scale.unsigned_abs() > MAX_SCALE {
             return Err(E::custom(format_args!("a Decimal of scale {scale}")));
         }
-        let number = match raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-            Some(text) => Decimal::from_bytes(&BASE64.decode(text).map_err(E::custom)?, scale),
+        let found = match raw.as_bytes().first() {
+            Some(b'"') => {
+                let bytes = BASE64.decode(raw.trim_matches('"'));
+                let bytes = bytes
+                    .map_err(|e| E::custom(format_args!("Invalid bytes for Decimal field: {e}")))?;
+                return Ok(Decimal::from_bytes(&bytes, scale).into());
+            }
+            Some(b't' | b'f') => "BOOLEAN",
+            Some(b'[') => "ARRAY",
+            Some(b'{') => "OBJECT",
             // With the digits that it has, as in the JVM: to cut it to the scale would change it.
-            None => raw.parse::<Decimal>().map_err(E::custom)?,
+            _ => return raw.parse::<Decimal>().map(Value::from).map_err(E::custom),
         };
-        Ok(number.into())
+        Err(self.mismatch(found))
     }
 
     /// The float nearest to the text: that of the nearest double may be another.
@@ -371,7 +425,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Value, E> {
         match self.schema.ty {
             Type::Boolean => Ok(Value::Boolean(value)),
-            _ => Err(self.mismatch("a boolean")),
+            _ => Err(self.mismatch("BOOLEAN")),
         }
     }
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
@@ -410,7 +464,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
                 }
                 Ok(Value::Map(entries))
             }
-            _ => Err(self.mismatch("an array")),
+            _ => Err(self.mismatch("ARRAY")),
         }
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
@@ -425,17 +479,12 @@ impl<'de> Visitor<'de> for Typed<'_> {
             Type::Struct(fields) => {
                 let mut values: Vec<Option<Value>> = vec![None; fields.len()];
                 let mut expected = 0;
-                while let Some(name) = map.next_key_seed(Key(self.message))? {
-                    // Fields come in the schema's order, as a rule.
-                    let position = match fields.get(expected) {
-                        Some(field) if field.name == name => Some(expected),
-                        _ => fields.iter().position(|field| field.name == name),
-                    };
+                while let Some(position) = map.next_key_seed(Position { fields, expected })? {
                     match position {
                         Some(at) => {
                             let value = map.next_value_seed(self.of(&fields[at].schema));
                             values[at] = Some(value.map_err(|e| {
-                                A::Error::custom(format_args!("field {name}: {e}"))
+                                A::Error::custom(format_args!("field {}: {e}", fields[at].name))
                             })?);
                             expected = at + 1;
                         }
@@ -452,8 +501,35 @@ impl<'de> Visitor<'de> for Typed<'_> {
                 });
                 values.collect::<Result<_, _>>().map(Value::Struct)
             }
-            _ => Err(self.mismatch("an object")),
+            _ => Err(self.mismatch("OBJECT")),
         }
+    }
+}
+
+/// The position of the field that is named next, if there is one.
+struct Position<'s> {
+    fields: &'s [Field],
+    /// Fields come in the schema's order, as a rule.
+    expected: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Position<'_> {
+    type Value = Option<usize>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Position<'_> {
+    type Value = Option<usize>;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name")
+    }
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(match self.fields.get(self.expected) {
+            Some(field) if field.name == name => Some(self.expected),
+            _ => self.fields.iter().position(|field| field.name == name),
+        })
     }
 }
 
@@ -470,12 +546,19 @@ impl<'de> DeserializeSeed<'de> for Pair<'_> {
 impl<'de> Visitor<'de> for Pair<'_> {
     type Value = (Value, Value);
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a list of key and value")
+        f.write_str("a map entry as a list of key and value")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let missing = || A::Error::custom("a map entry is a list of key and value");
-        let key = seq.next_element_seed(self.0)?.ok_or_else(missing)?;
-        let value = seq.next_element_seed(self.1)?.ok_or_else(missing)?;
-        Ok((key, value))
+        let length = |found| {
+            let message = "Found invalid map entry, expected length 2 but found :";
+            A::Error::custom(format_args!("{message}{found}"))
+        };
+        let key = seq.next_element_seed(self.0)?.ok_or_else(|| length(0))?;
+        let value = seq.next_element_seed(self.1)?.ok_or_else(|| length(1))?;
+        let mut more = 0;
+        while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {
+            more += 1;
+        }
+        if more > 0 { Err(length(2 + more)) } else { Ok((key, value)) }
     }
 }

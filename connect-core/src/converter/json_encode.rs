@@ -32,6 +32,13 @@ impl Encoder {
             if !fits(schema, value) {
                 return Err(misfit(schema, value));
             }
+            if let Value::Time(millis) = value
+                && !(0..=logical::DAY_MILLIS).contains(&i64::from(*millis))
+            {
+                return Err(Error::data(
+                    "Kafka Connect Time type should not have any date fields set to non-zero values.",
+                ));
+            }
         }
         match value {
             Value::Null => out.put_slice(b"null"),
@@ -177,37 +184,44 @@ impl Encoder {
         Ok(())
     }
 
-    /// Appends a JSON string with Jackson's escapes: only what must be, control characters in upper-case hex.
+    /// Appends a JSON string with Jackson's escapes: what must be, control characters in upper-case hex, and what is
+    /// beyond the basic plane as a pair of surrogates.
     pub(super) fn text(text: &str, out: &mut BytesMut) {
-        const HEX: &[u8; 16] = b"0123456789ABCDEF";
         let bytes = text.as_bytes();
         out.reserve(bytes.len() + 2);
         out.put_u8(b'"');
         let mut start = 0;
         for (i, byte) in bytes.iter().enumerate() {
-            if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
-                continue;
-            }
-            out.put_slice(&bytes[start..i]);
-            start = i + 1;
             let escaped = match byte {
                 b'"' | b'\\' => *byte,
+                0x20..0xf0 => continue,
                 0x08 => b'b',
                 b'\t' => b't',
                 b'\n' => b'n',
                 0x0c => b'f',
                 b'\r' => b'r',
                 _ => {
-                    let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-                    out.put_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+                    out.put_slice(&bytes[start..i]);
+                    // The first byte of a character of four, or a control character.
+                    let c = text[i..].chars().next().unwrap_or_default();
+                    c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| unicode(*unit, out));
+                    start = i + c.len_utf8();
                     continue;
                 }
             };
+            out.put_slice(&bytes[start..i]);
             out.put_slice(&[b'\\', escaped]);
+            start = i + 1;
         }
         out.put_slice(&bytes[start..]);
         out.put_u8(b'"');
     }
+}
+
+fn unicode(unit: u16, out: &mut BytesMut) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |shift: u16| HEX[usize::from(unit >> shift & 15)];
+    out.put_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
 }
 
 fn integer(n: i64, out: &mut BytesMut) {

@@ -111,9 +111,9 @@ pub(super) fn from_json(
 }
 
 fn read(json: &Json, replace_null_with_default: bool) -> Result<Schema> {
-    let inner = |key, missing: &'static str| {
-        let part = json.get(key).filter(|part| !part.is_null());
-        let part = part.ok_or_else(|| Error::data(missing))?;
+    let inner = |key, missing: &'static str, null: &'static str| {
+        let part = json.get(key).ok_or_else(|| Error::data(missing))?;
+        let part = Some(part).filter(|part| !part.is_null()).ok_or_else(|| Error::data(null))?;
         read(part, replace_null_with_default).map(Arc::new)
     };
     let ty =
@@ -128,10 +128,17 @@ fn read(json: &Json, replace_null_with_default: bool) -> Result<Schema> {
         "boolean" => Type::Boolean,
         "string" => Type::String,
         "bytes" => Type::Bytes,
-        "array" => Type::Array(inner("items", "Array schema did not specify the element type")?),
+        "array" => {
+            let missing = "Array schema did not specify the element type";
+            Type::Array(inner("items", missing, missing)?)
+        }
         "map" => Type::Map(
-            inner("keys", "Map schema did not specify the key type")?,
-            inner("values", "Map schema did not specify the value type")?,
+            inner("keys", "Map schema did not specify the key type", "keySchema cannot be null.")?,
+            inner(
+                "values",
+                "Map schema did not specify the value type",
+                "valueSchema cannot be null.",
+            )?,
         ),
         "struct" => Type::Struct(read_fields(&json["fields"], replace_null_with_default)?),
         unknown => return Err(Error::data(format!("Unknown schema type: {unknown}"))),

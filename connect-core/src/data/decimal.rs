@@ -7,7 +7,8 @@ use num_traits::{Signed, ToPrimitive, Zero};
 
 use crate::error::{Error, Result};
 
-/// A number in plain notation has at most so many zeros; without a bound, `1e2000000000` would fill the memory.
+/// A number has at most so many digits, and in plain notation so many zeros: without a bound, `1e2000000000` would fill
+/// the memory.
 pub(crate) const MAX_SCALE: u32 = 20_000;
 
 /// `unscaled * 10^-scale`.
@@ -105,7 +106,9 @@ impl Decimal {
         let unsigned = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
         let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
         let digits = [whole, fraction].concat();
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        // To read very many digits takes their square in time.
+        let count = 1..=MAX_SCALE as usize;
+        if !count.contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
         let unscaled = digits.parse::<BigInt>().ok()?;

@@ -129,21 +129,25 @@ fn date(millis: i64, out: &mut String) {
     let _ = write!(out, "{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}");
 }
 
-/// `Float.toString`.
-pub(crate) fn float32(n: f32) -> String {
-    if !n.is_finite() {
-        return not_finite(f64::from(n)).to_owned();
-    }
-    plain_or_scientific(digits(format!("{n:e}"), format!("{n:.1e}"), |text| text.parse() == Ok(n)))
+macro_rules! float {
+    ($name:ident, $type:ty, $doc:literal) => {
+        #[doc = $doc]
+        pub(crate) fn $name(n: $type) -> String {
+            if !n.is_finite() {
+                return not_finite(f64::from(n)).to_owned();
+            }
+            if n == 0.0 || (1e-3..1e7).contains(&n.abs()) {
+                let mut text = n.to_string();
+                text.push_str(if text.contains('.') { "" } else { ".0" });
+                return text;
+            }
+            let two = || Some(format!("{n:.1e}")).filter(|text| text.parse() == Ok(n));
+            scientific(&digits(format!("{n:e}"), two))
+        }
+    };
 }
-
-/// `Double.toString`: plain between 10^-3 and 10^7, else `d.dE±n`.
-pub(crate) fn float64(n: f64) -> String {
-    if !n.is_finite() {
-        return not_finite(n).to_owned();
-    }
-    plain_or_scientific(digits(format!("{n:e}"), format!("{n:.1e}"), |text| text.parse() == Ok(n)))
-}
+float!(float32, f32, "`Float.toString`.");
+float!(float64, f64, "`Double.toString`: plain from 10^-3 to 10^7, else `d.dE±n`.");
 
 fn not_finite(n: f64) -> &'static str {
     if n.is_nan() {
@@ -157,30 +161,15 @@ fn not_finite(n: f64) -> &'static str {
 
 /// The shortest digits that mean the number. Where one digit is enough, Java takes the nearest of two if they are
 /// nearer: 4.9E-324.
-fn digits(shortest: String, two: String, same: impl FnOnce(&str) -> bool) -> String {
-    let one_digit = !shortest.contains('.');
-    if one_digit && same(&two) { two } else { shortest }
+fn digits(shortest: String, two: impl FnOnce() -> Option<String>) -> String {
+    if shortest.contains('.') { shortest } else { two().unwrap_or(shortest) }
 }
 
-fn plain_or_scientific(scientific: String) -> String {
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
-    let digits = mantissa.replace('.', "");
-    let digits = match digits.trim_end_matches('0') {
-        "" => return format!("{sign}0.0"),
-        digits => digits,
-    };
-    if (-3..0).contains(&exponent) {
-        format!("{sign}0.{}{digits}", "0".repeat((-exponent - 1) as usize))
-    } else if (0..7).contains(&exponent) {
-        let whole = exponent as usize + 1;
-        let padded = format!("{digits:0<width$}", width = whole + 1);
-        format!("{sign}{}.{}", &padded[..whole], &padded[whole..])
-    } else {
-        let fraction = if digits.len() > 1 { &digits[1..] } else { "0" };
-        format!("{sign}{}.{fraction}E{exponent}", &digits[..1])
-    }
+/// Rust's `d.ddde±n` as Java writes it.
+fn scientific(text: &str) -> String {
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let point = if mantissa.contains('.') { "" } else { ".0" };
+    format!("{mantissa}{point}E{exponent}")
 }
 
 #[cfg(test)]

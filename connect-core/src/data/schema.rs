@@ -12,6 +12,8 @@ pub mod logical {
     pub const DATE: &str = "org.apache.kafka.connect.data.Date";
     /// Milliseconds since midnight.
     pub const TIME: &str = "org.apache.kafka.connect.data.Time";
+    /// Most that a [`TIME`] may be.
+    pub const DAY_MILLIS: i64 = 86_400_000;
     /// Milliseconds since the epoch.
     pub const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
     /// Parameter of [`DECIMAL`]: digits after the decimal point.

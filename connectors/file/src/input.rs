@@ -43,10 +43,8 @@ impl Followed {
     }
 
     pub(crate) fn read(&mut self) -> Result<Piece> {
-        if self.file.is_none()
-            && let Some(instead) = self.open()?
-        {
-            return Ok(instead);
+        if self.file.is_none() && !self.open()? {
+            return Ok(Piece::Nothing);
         }
         if let Some(bytes) = self.read_open()? {
             return Ok(Piece::Bytes(bytes));
@@ -65,27 +63,17 @@ impl Followed {
         Ok(Piece::Restarted { cut })
     }
 
-    /// What there is instead of bytes, if the file cannot be read on from the position.
-    fn open(&mut self) -> Result<Option<Piece>> {
+    /// False if there is no such file.
+    fn open(&mut self) -> Result<bool> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(Piece::Nothing)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(self.refused(error)),
         };
-        let size = file.metadata().map_err(|e| self.refused(e))?.len();
-        if size < self.position {
-            tracing::warn!(
-                file = self.path,
-                size,
-                position = self.position,
-                "the file is shorter than what was read of it: reading it from the start"
-            );
-            self.position = 0;
-            return Ok(Some(Piece::Restarted { cut: true }));
-        }
+        // Beyond the end of a file that has become shorter there is nothing, and then its size is looked at.
         file.seek(SeekFrom::Start(self.position)).map_err(|e| self.refused(e))?;
         self.file = Some(file);
-        Ok(None)
+        Ok(true)
     }
 
     fn read_open(&mut self) -> Result<Option<Bytes>> {

@@ -190,7 +190,7 @@ impl Reader {
         let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis());
         let timestamp = Some(timestamp as i64);
         loop {
-            while records.len() < self.batch_size && size < MAX_BATCH_BYTES {
+            while records.len() < self.batch_size {
                 let Some((line, taken)) = self.lines.next() else { break };
                 self.position += taken as u64;
                 size += taken;

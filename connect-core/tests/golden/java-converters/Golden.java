@@ -115,7 +115,8 @@ public final class Golden {
                 return list;
             }
             case "map": {
-                Map<Object, Object> map = new LinkedHashMap<>();
+                // Of the class that a converter makes, unless there is an order to keep.
+                Map<Object, Object> map = value.size() > 1 ? new LinkedHashMap<>() : new HashMap<>();
                 value.forEach(pair -> map.put(
                     read(schema == null ? null : schema.keySchema(), pair.get(0)),
                     read(schema == null ? null : schema.valueSchema(), pair.get(1))));

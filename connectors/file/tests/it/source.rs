@@ -63,7 +63,7 @@ async fn a_record_is_as_the_jvm_makes_it() {
     let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     let source = source(&path, "1").await;
     let partition = json!({"filename": path.to_str().unwrap()});
-    assert_eq!(source.partitions().await.unwrap(), [partition.clone()]);
+    assert_eq!(source.partitions().await.unwrap(), std::slice::from_ref(&partition));
     let mut task = source.task(vec![(partition.clone(), None)]).await.unwrap();
     let read = batches(&mut *task).await;
     assert_eq!(lines(&read), ["ééé", "abc"]);
