@@ -293,7 +293,8 @@ impl Fields {
         let minutes = hours * 60 + get(Field::Minute, 0);
         let seconds = minutes * 60 + get(Field::Second, 0);
         let time = seconds * 1000 + get(Field::Millisecond, 0);
-        self.day() * DAY + time - get(Field::Zone, 0)
+        // As in Java, what is too large wraps.
+        self.day().wrapping_mul(DAY).wrapping_add(time - get(Field::Zone, 0))
     }
 
     /// The day, by the fields that were set last.
