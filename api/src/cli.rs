@@ -1,12 +1,12 @@
 //! The command line of a worker, for our own binary and for those that people make with plugins of their own.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use connect_core::{config::Properties, registry::Registry};
+use connect_core_runtime::loggers::Loggers;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use crate::{RunningWorker, WorkerOptions, worker_properties};
+use crate::{RunningWorker, WorkerOptions, logging, worker_properties};
 
 const USAGE: &str = "\
 usage: connect worker [FILE.properties] [--resolve host:port:addr:port]...
@@ -71,8 +71,10 @@ pub fn main(registry: Registry) -> ExitCode {
 fn run(arguments: Arguments, registry: Registry) -> anyhow::Result<()> {
     let mut properties = worker_properties(arguments.file.as_deref(), std::env::vars())?;
     let configured = properties.get("log4j.root.loglevel").map_or("info", String::as_str);
-    let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(configured))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let loggers = match std::env::var("RUST_LOG") {
+        Ok(directives) => logging::start(&directives)?,
+        Err(_) => logging::start(configured)?,
+    };
     if !arguments.resolve.is_empty() {
         let mut all = arguments.resolve;
         all.extend(properties.remove("resolve"));
@@ -81,13 +83,17 @@ fn run(arguments: Arguments, registry: Registry) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(serve(properties, registry))
+        .block_on(serve(properties, registry, loggers))
 }
 
-async fn serve(properties: Properties, registry: Registry) -> anyhow::Result<()> {
+async fn serve(
+    properties: Properties,
+    registry: Registry,
+    loggers: Arc<Loggers>,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let options = WorkerOptions { properties, registry, transport: None };
+    let options = WorkerOptions { properties, registry, transport: None, loggers };
     let worker = tokio::select! {
         worker = RunningWorker::start(options) => worker?,
         _ = terminate.recv() => return Ok(()),

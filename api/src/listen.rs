@@ -5,16 +5,18 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, lookup_host};
 
-/// Binds a listener.
+/// Binds a listener; true if it is to speak TLS.
 ///
 /// # Errors
-/// If the URI is not one of http, or the port is taken.
-pub(crate) async fn bind(uri: &str) -> anyhow::Result<TcpListener> {
-    let wrong = || format!("listeners: {uri:?} must be http://host:port");
+/// If the URI is not one of http or https, or the port is taken.
+pub(crate) async fn bind(uri: &str) -> anyhow::Result<(TcpListener, bool)> {
+    let wrong = || format!("listeners: {uri:?} must be http://host:port or https://host:port");
     let (scheme, address) = uri.trim().split_once("://").with_context(wrong)?;
-    if !scheme.eq_ignore_ascii_case("http") {
-        bail!("{}; https is not supported by this version", wrong());
-    }
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        _ => bail!(wrong()),
+    };
     let (host, port) = address.trim_end_matches('/').rsplit_once(':').with_context(wrong)?;
     let port: u16 = port.parse().with_context(wrong)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -24,6 +26,7 @@ pub(crate) async fn bind(uri: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("listeners: no such host {host}"))?
         .collect();
     let listener = TcpListener::bind(&addresses[..]).await;
-    listener
-        .with_context(|| format!("cannot listen on {address}: is another worker running there?"))
+    let listener = listener
+        .with_context(|| format!("cannot listen on {address}: is another worker running there?"))?;
+    Ok((listener, tls))
 }

@@ -3,17 +3,28 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use connect_core::{config::Properties, registry::Registry, transport::Transport};
+use connect_core::{
+    config::{Properties, parse},
+    registry::Registry,
+    transport::Transport,
+};
 use connect_core_kafka::KafkaTransport;
 use connect_core_log::EmbeddedLog;
 use connect_core_runtime::{
-    config::Worker,
+    config::{Worker, below},
     herder::{LocalHerder, Options},
+    loggers::Loggers,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{listen, router};
+use crate::{
+    Part, listen,
+    rest_config::RestConfig,
+    router,
+    security::Security,
+    tls::{self, TlsListener},
+};
 
 /// Directory of the embedded log, where `log.dir` isn't given.
 const LOG_DIR: &str = "ferrovia-log";
@@ -29,6 +40,8 @@ pub struct WorkerOptions {
     pub registry: Registry,
     /// The log to run on; none opens what the properties name.
     pub transport: Option<Arc<dyn Transport>>,
+    /// The process's loggers; the default has nothing to change.
+    pub loggers: Arc<Loggers>,
 }
 
 /// A worker that answers requests.
@@ -46,26 +59,40 @@ impl RunningWorker {
     /// If the configuration is wrong, the log cannot be reached, or a listener cannot be bound.
     pub async fn start(options: WorkerOptions) -> anyhow::Result<Self> {
         let config = Worker::parse(options.properties)?;
+        let rest = rest_config(&config.properties)?;
+        let security = Security::open(&rest)?;
         // Before anything else: a port that is taken should not cost a start.
         let mut listeners = Vec::new();
-        for uri in &config.config.listeners {
-            listeners.push(listen::bind(uri).await?);
+        for (uri, part) in parts(&config, &rest) {
+            let (listener, tls) = listen::bind(uri).await?;
+            let tls = tls.then(|| tls::server_config(&rest)).transpose()?;
+            listeners.push((listener, tls, part));
         }
         let transport = match options.transport {
             Some(transport) => transport,
             None => open_transport(&config)?,
         };
-        let herder = Arc::new(start_herder(config, transport, options.registry).await?);
+        let herder =
+            Arc::new(start_herder(config, transport, options.registry, options.loggers).await?);
         let stop = CancellationToken::new();
         let (mut servers, mut addresses) = (Vec::new(), Vec::new());
-        for listener in listeners {
+        for (listener, tls, part) in listeners {
             let address = listener.local_addr()?;
-            tracing::info!(%address, "REST API listening");
+            tracing::info!(%address, tls = tls.is_some(), "REST API listening");
             addresses.push(address);
-            let app = router(Arc::clone(&herder) as _);
+            let app = security.around(router(Arc::clone(&herder) as _, part));
             let stopped = stop.clone().cancelled_owned();
-            let server = axum::serve(listener, app).with_graceful_shutdown(stopped);
-            servers.push(tokio::spawn(server.into_future()));
+            servers.push(match tls {
+                None => {
+                    let server = axum::serve(listener, app).with_graceful_shutdown(stopped);
+                    tokio::spawn(server.into_future())
+                }
+                Some(tls) => {
+                    let listener = TlsListener::new(listener, tls)?;
+                    let server = axum::serve(listener, app).with_graceful_shutdown(stopped);
+                    tokio::spawn(server.into_future())
+                }
+            });
         }
         Ok(Self { herder, stop, servers, addresses })
     }
@@ -86,15 +113,32 @@ impl RunningWorker {
     }
 }
 
+/// The REST API's keys; those of `listeners.https.` win over those that the Kafka clients share.
+fn rest_config(properties: &Properties) -> anyhow::Result<RestConfig> {
+    let mut own = properties.clone();
+    own.extend(below(properties, "listeners.https."));
+    Ok(parse(&own)?)
+}
+
+/// The listeners with what each of them serves.
+fn parts<'a>(config: &'a Worker, rest: &'a RestConfig) -> Vec<(&'a String, Part)> {
+    let admin = config.properties.contains_key("admin.listeners");
+    let normal = if admin { Part::Connectors } else { Part::All };
+    let admins = rest.admin_listeners.iter().flatten().map(|uri| (uri, Part::Admin));
+    config.config.listeners.iter().map(|uri| (uri, normal)).chain(admins).collect()
+}
+
 /// Starts the herder, as soon as the log can be reached: brokers and workers are often started together.
 async fn start_herder(
     config: Worker,
     transport: Arc<dyn Transport>,
     registry: Registry,
+    loggers: Arc<Loggers>,
 ) -> anyhow::Result<LocalHerder> {
     loop {
         let (config, registry) = (config.clone(), registry.clone());
-        let options = Options { config, transport: Arc::clone(&transport), registry };
+        let (transport, loggers) = (Arc::clone(&transport), Arc::clone(&loggers));
+        let options = Options { config, transport, registry, loggers };
         match LocalHerder::start(options).await {
             Err(error) if error.is_retriable() => {
                 tracing::warn!(error = %error.trace().trim_end(), "cannot start yet; trying again");

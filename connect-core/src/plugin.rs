@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     record::Record,
     sink::{SinkConnector, SinkTask},
-    source::{Assigned, Polled, SourceBatch, SourceConnector, SourceTask},
+    source::{Assigned, OffsetChange, Polled, SourceBatch, SourceConnector, SourceTask},
 };
 
 /// A batch whose progress is JSON: one conversion per batch, none per record.
@@ -118,6 +118,16 @@ pub enum PluginType {
     Sink,
 }
 
+impl PluginType {
+    /// As REST shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+        }
+    }
+}
+
 /// What the registry stores of a connector class.
 #[async_trait]
 pub trait Plugin: Send + Sync {
@@ -131,6 +141,12 @@ pub trait Plugin: Send + Sync {
     fn config_def(&self) -> Vec<ConfigKey>;
     /// Checks each key by itself, and if all are well the configuration as a whole.
     async fn validate(&self, properties: &Properties) -> Vec<Invalid>;
+    /// See [`SourceConnector::alter_offsets`].
+    async fn alter_offsets(
+        &self,
+        properties: &Properties,
+        offsets: &[OffsetChange],
+    ) -> Result<bool>;
     /// Parses the configuration and connects.
     async fn connect(&self, properties: &Properties) -> Result<Connected>;
 }
@@ -172,6 +188,13 @@ macro_rules! plugin {
                     Ok(config) => C::validate(&config).await,
                     Err(e) => vec![Invalid::new("connector.class", e.to_string())],
                 }
+            }
+            async fn alter_offsets(
+                &self,
+                properties: &Properties,
+                offsets: &[OffsetChange],
+            ) -> Result<bool> {
+                C::alter_offsets(&config::parse(properties)?, offsets).await
             }
             async fn connect(&self, properties: &Properties) -> Result<Connected> {
                 Ok(Self::connected(C::connect(config::parse(properties)?).await?))

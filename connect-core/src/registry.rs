@@ -150,16 +150,20 @@ impl Registry {
             .iter()
             .filter_map(|(name, plugins)| Some((*name, plugins.first()?.as_ref())))
     }
+    /// The full name of the connector meant by `class`.
+    pub fn full_name(&self, class: &str) -> Option<&'static str> {
+        let known = self.connectors.get_key_value(class).map(|(name, _)| *name);
+        known.or_else(|| {
+            self.connectors.keys().copied().find(|name| {
+                let simple = name.rsplit('.').next().unwrap_or(name);
+                simple == class || simple.strip_suffix("Connector") == Some(class)
+            })
+        })
+    }
     /// The connector meant by `class`, which may be given without its package or without its `Connector` suffix.
     /// Where several share the name, the first that claims the properties, else the first.
     pub fn find(&self, class: &str, properties: &Properties) -> Option<Arc<dyn Plugin>> {
-        let plugins = self.connectors.get(class).or_else(|| {
-            let mut candidates = self.connectors.iter().filter(|(name, _)| {
-                let simple = name.rsplit('.').next().unwrap_or(name);
-                simple == class || simple.strip_suffix("Connector") == Some(class)
-            });
-            candidates.next().map(|(_, plugins)| plugins)
-        })?;
+        let plugins = self.connectors.get(self.full_name(class)?)?;
         let claimed = plugins.iter().find(|plugin| plugin.claims(properties));
         claimed.or(plugins.first()).map(Arc::clone)
     }
@@ -203,7 +207,12 @@ fn converter_class<C: ConverterClass>() -> Class<dyn Converter> {
         C::NAME,
         C::VERSION,
         |properties| config::parse(properties).map_or_else(|_| Vec::new(), |c| C::validate(&c)),
-        |properties| Ok(Box::new(C::new(config::parse(properties)?)?)),
+        |properties| {
+            let mut properties = properties.clone();
+            // As `Converter.configure(configs, isKey)` adds it: whoever opens a converter of values need not say so.
+            properties.entry("converter.type".into()).or_insert_with(|| "value".into());
+            Ok(Box::new(C::new(config::parse(&properties)?)?))
+        },
     )
 }
 

@@ -9,6 +9,7 @@ use crate::{
     data::Text,
     error::{Error, Result},
     record::Record,
+    source::OffsetChange,
 };
 
 /// Knows the target as a whole.
@@ -32,6 +33,11 @@ pub trait SinkConnector: Sized + Send + Sync + 'static {
     /// Checks what no single key shows; called when a configuration is submitted, before it is stored.
     async fn validate(_: &Self::Config) -> Vec<Invalid> {
         Vec::new()
+    }
+    /// As a source's: see [`SourceConnector::alter_offsets`](crate::source::SourceConnector::alter_offsets). A
+    /// partition is `{"kafka_topic":…,"kafka_partition":…}`, an offset `{"kafka_offset":…}`.
+    async fn alter_offsets(_: &Self::Config, _: &[OffsetChange]) -> Result<bool> {
+        Ok(false)
     }
     /// Prepares the tasks; it need not reach the target, which may still be starting.
     async fn connect(config: Self::Config) -> Result<Self>;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
 
 use crate::{
     config::{ConfigSpec, Invalid, Properties},
@@ -15,6 +16,9 @@ use crate::{
 /// Part of a source's progress: exactly the JSON object that Connect stores in the offsets topic.
 pub trait Progress: Serialize + DeserializeOwned + Send + Sync + 'static {}
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Progress for T {}
+
+/// A partition and the offset that an operator wants it to have, as REST gives them; none forgets the offset.
+pub type OffsetChange = (Json, Option<Json>);
 
 /// Knows the external system as a whole: what there is to read.
 #[async_trait]
@@ -38,6 +42,14 @@ pub trait SourceConnector: Sized + Send + Sync + 'static {
     /// Checks what no single key shows; called when a configuration is submitted, before it is stored.
     async fn validate(_: &Self::Config) -> Vec<Invalid> {
         Vec::new()
+    }
+    /// Checks the offsets that an operator wants to set, and sets those that are kept elsewhere; called before they
+    /// are stored, while no task runs. False says that there may be offsets elsewhere, which nobody has set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for offsets that this connector cannot resume after.
+    async fn alter_offsets(_: &Self::Config, _: &[OffsetChange]) -> Result<bool> {
+        Ok(false)
     }
     /// Connects, and refuses a configuration that the live system contradicts.
     async fn connect(config: Self::Config) -> Result<Self>;

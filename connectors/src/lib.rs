@@ -5,6 +5,10 @@ use connect_core::registry::Registry;
 /// The connectors of the enabled features.
 pub fn registry() -> Registry {
     let registry = Registry::default();
+    #[cfg(feature = "file")]
+    let registry = registry
+        .source::<connectors_file::FileStreamSource>()
+        .sink::<connectors_file::FileStreamSink>();
     #[cfg(feature = "postgres")]
     let registry = registry.source::<connectors_postgres::PostgresSource>();
     #[cfg(feature = "mysql")]

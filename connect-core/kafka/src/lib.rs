@@ -20,7 +20,7 @@ use rdkafka::{
     admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     config::ClientConfig,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
@@ -191,6 +191,53 @@ impl Transport for KafkaTransport {
         config.set("group.id", group).set("enable.auto.commit", "false");
         blocking(move || committed(&config)).await
     }
+
+    async fn alter_committed(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()> {
+        let mut kept = offsets.clone();
+        if offsets.values().any(Option::is_none) {
+            // librdkafka can forget a group, but not one of its offsets: the others are committed again.
+            for (tp, offset) in self.committed(group).await? {
+                kept.entry(tp).or_insert(Some(offset));
+            }
+            self.delete_group(group).await?;
+        }
+        let kept: Offsets = kept.into_iter().filter_map(|(tp, o)| Some((tp, o?))).collect();
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let mut config = self.client.clone();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        blocking(move || commit(&config, &kept)).await
+    }
+}
+
+impl KafkaTransport {
+    async fn delete_group(&self, group: &str) -> Result<()> {
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        let failed = |e| request_error("cannot delete a consumer group", e).context("group", group);
+        let results = self.admin.delete_groups(&[group], &options).await.map_err(failed)?;
+        match results.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::GroupIdNotFound))) => Ok(()),
+            Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Commits from outside of the group, which the brokers allow while it has no members.
+fn commit(config: &ClientConfig, offsets: &Offsets) -> Result<()> {
+    let failed = |e| request_error("cannot alter the offsets of a consumer group", e);
+    let consumer: BaseConsumer = config.create().map_err(config_error)?;
+    let mut list = TopicPartitionList::new();
+    for (tp, offset) in offsets {
+        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(*offset))
+            .map_err(failed)?;
+    }
+    consumer.commit(&list, CommitMode::Sync).map_err(failed)
 }
 
 fn partitions(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Result<Option<i32>> {

@@ -187,7 +187,8 @@ impl Consumer for EmbeddedConsumer {
             return Err(self.not_owned(foreign));
         }
         let (answer, durable) = oneshot::channel();
-        let (group, offsets) = (self.group.clone(), offsets.clone());
+        let group = self.group.clone();
+        let offsets = offsets.iter().map(|(tp, next)| (tp.clone(), Some(*next))).collect();
         self.inner.send(Request::Commit { group, offsets, answer })?;
         durable.await.unwrap_or_else(|_| Err(error::writer_gone()))
     }

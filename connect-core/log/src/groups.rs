@@ -64,6 +64,11 @@ impl Groups {
             None => Change::None,
         }
     }
+
+    /// Whether anybody reads in the group.
+    pub(crate) fn has_members(&self, group: &str) -> bool {
+        lock(&self.0).contains_key(group)
+    }
     /// Whether a member owns a partition.
     pub(crate) fn owns(&self, group: &str, member: u64, tp: &TopicPartition) -> bool {
         lock(&self.0).get(group).is_some_and(|group| group.owns(member, tp))

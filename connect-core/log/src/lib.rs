@@ -39,7 +39,7 @@ use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use connect_core::{
     error::{Error, Result},
-    sink::Offsets,
+    sink::{Offsets, TopicPartition},
     transport::{
         Consumer, ConsumerOptions, NewTopic, Producer, Reader, TopicDescription, Transport,
     },
@@ -202,5 +202,19 @@ impl Transport for EmbeddedLog {
 
     async fn committed(&self, group: &str) -> Result<Offsets> {
         Ok(topics::lock(&self.inner.shared.committed).get(group).cloned().unwrap_or_default())
+    }
+
+    async fn alter_committed(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()> {
+        if self.inner.shared.groups.has_members(group) {
+            return Err(Error::refused("the consumer group has members").context("group", group));
+        }
+        let (answer, committed) = oneshot::channel();
+        let (group, offsets) = (group.to_owned(), offsets.clone());
+        self.inner.send(Request::Commit { group, offsets, answer })?;
+        committed.await.unwrap_or_else(|_| Err(error::writer_gone()))
     }
 }

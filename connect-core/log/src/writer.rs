@@ -12,7 +12,7 @@ use std::{
 use connect_core::{
     data::Text,
     error::{Error, Result},
-    sink::Offsets,
+    sink::{Offsets, TopicPartition},
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -33,6 +33,9 @@ const COMMIT_BYTES: usize = 16 << 20;
 
 /// Where the answer to a request goes. Nobody may be waiting any more.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
+
+/// Next offsets of a consumer group; none forgets one.
+pub(crate) type Changes = BTreeMap<TopicPartition, Option<i64>>;
 
 /// What an append brings for one partition.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ pub(crate) enum Request {
     /// A topic; false if it existed.
     Create { name: Text, partitions: i32, compacted: bool, answer: Answer<bool> },
     /// Offsets of a consumer group.
-    Commit { group: String, offsets: Offsets, answer: Answer<()> },
+    Commit { group: String, offsets: Changes, answer: Answer<()> },
     /// Ends the thread, once all before it is done.
     Stop,
 }
@@ -106,7 +109,7 @@ impl Open {
 struct Outcome {
     open: HashMap<i64, Open>,
     created: Vec<Arc<Topic>>,
-    committed: Vec<(String, Offsets)>,
+    committed: Vec<(String, Changes)>,
     answers: Vec<Done>,
 }
 
@@ -228,7 +231,17 @@ impl Writer {
 
     fn publish(&mut self, outcome: &mut Outcome) {
         for (group, offsets) in outcome.committed.drain(..) {
-            lock(&self.shared.committed).entry(group).or_default().extend(offsets);
+            let mut committed = lock(&self.shared.committed);
+            let known = committed.entry(group.clone()).or_default();
+            for (tp, next) in offsets {
+                match next {
+                    Some(next) => known.insert(tp, next),
+                    None => known.remove(&tp),
+                };
+            }
+            if known.is_empty() {
+                committed.remove(&group);
+            }
         }
         for topic in outcome.created.drain(..) {
             self.compaction.created(&topic);
@@ -321,13 +334,18 @@ fn append(
 fn store_offsets(
     transaction: &Transaction<'_>,
     group: &str,
-    offsets: &Offsets,
+    offsets: &Changes,
 ) -> rusqlite::Result<()> {
     let sql = "INSERT INTO offsets (group_id, topic, partition, next) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (group_id, topic, partition) DO UPDATE SET next = excluded.next";
     let mut upsert = transaction.prepare_cached(sql)?;
+    let sql = "DELETE FROM offsets WHERE group_id = ?1 AND topic = ?2 AND partition = ?3";
+    let mut delete = transaction.prepare_cached(sql)?;
     for (tp, next) in offsets {
-        upsert.execute((group, &*tp.topic, tp.partition, next))?;
+        match next {
+            Some(next) => upsert.execute((group, &*tp.topic, tp.partition, next))?,
+            None => delete.execute((group, &*tp.topic, tp.partition))?,
+        };
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Connect's `ConfigDef`, derived from the JSON schema of a configuration struct.
 //!
 //! Name, type, default and choices come from the field; documentation from its doc comment; `x-importance`,
-//! `x-group`, `x-order`, `x-width`, `x-display`, `x-default`, `x-any-case` and `x-dependents` from `#[schemars(extend(...))]`.
+//! `x-group`, `x-order`, `x-width`, `x-display`, `x-default`, `x-any-case`, `x-exact-case` and `x-dependents` from `#[schemars(extend(...))]`.
 
 use serde_json::Value as Json;
 
@@ -74,6 +74,8 @@ pub struct ConfigKey {
     pub non_empty: bool,
     /// Whether the choices are shown as Connect shows those of its enumerations: in capitals, and taken in any case.
     pub any_case: bool,
+    /// Whether a choice counts only as it is written. Otherwise it is taken in any case, though Connect doesn't say so.
+    pub exact_case: bool,
 }
 
 /// The definitions of `T`'s fields, in their order.
@@ -123,6 +125,7 @@ fn key(name: &str, property: &Json, required: bool) -> ConfigKey {
         maximum: inner["maximum"].as_i64(),
         non_empty: inner["minLength"].as_u64().is_some_and(|least| least > 0),
         any_case: property["x-any-case"].as_bool() == Some(true),
+        exact_case: property["x-exact-case"].as_bool() == Some(true),
         choices,
     }
 }
@@ -214,7 +217,10 @@ impl ConfigKey {
             }
             ConfigType::String
                 if !self.choices.is_empty()
-                    && !self.choices.iter().any(|choice| choice.eq_ignore_ascii_case(text)) =>
+                    && !self.choices.iter().any(|choice| match self.exact_case {
+                        true => choice == text,
+                        false => choice.eq_ignore_ascii_case(text),
+                    }) =>
             {
                 let choices = self.choices.join(", ");
                 invalid(&match self.any_case {

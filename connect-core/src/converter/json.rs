@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Converter, ConverterClass, SchemaAndValue, json_decode, json_encode::Encoder, json_schema,
+    Converter, ConverterClass, ConverterType, SchemaAndValue, json_decode, json_encode::Encoder,
+    json_schema,
 };
 use crate::{
     CONNECT_VERSION,
@@ -37,23 +38,38 @@ fn cache_size() -> i32 {
 /// Keys of the JSON converter (`org.apache.kafka.connect.json.JsonConverterConfig`).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct JsonConverterConfig {
+    /// How this converter will be used.
+    #[serde(rename = "converter.type")]
+    #[schemars(extend("x-importance" = "LOW"))]
+    pub converter_type: ConverterType,
     /// Include schemas within each of the serialized values and keys.
     #[serde(rename = "schemas.enable", default = "yes")]
-    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Schemas", "x-display" = "Enable Schemas"))]
+    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Schemas", "x-order" = 0, "x-display" = "Enable Schemas"))]
     pub schemas_enable: bool,
     /// The maximum number of schemas that can be cached in this converter instance.
     #[serde(rename = "schemas.cache.size", default = "cache_size")]
-    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Schemas", "x-display" = "Schema Cache Size"))]
+    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Schemas", "x-order" = 1, "x-display" = "Schema Cache Size"))]
     pub schemas_cache_size: i32,
+    /// When set, this is used as the schema for all messages, and the schemas within each of the message will be
+    /// ignored. Otherwise, the schema will be included in the content of each message. This configuration applies
+    /// only 'schemas.enable' is true, and it exclusively affects the sink connector.
+    #[serde(rename = "schema.content")]
+    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Schemas", "x-order" = 2, "x-display" = "Schema Content"))]
+    pub schema_content: Option<String>,
     /// Controls which format this converter will serialize decimals in. This value is case insensitive and can be
     /// either 'BASE64' (default) or 'NUMERIC'.
     #[serde(rename = "decimal.format", default)]
-    #[schemars(extend("x-importance" = "LOW", "x-group" = "Serialization", "x-display" = "Decimal Format"))]
+    #[schemars(extend(
+        "x-importance" = "LOW", "x-group" = "Serialization", "x-order" = 0, "x-display" = "Decimal Format",
+        "x-default" = "BASE64", "x-any-case" = true
+    ))]
     pub decimal_format: DecimalFormat,
     /// Whether to replace fields that have a default value and that are null to the default value. When set to
     /// true, the default value is used, otherwise null is used.
     #[serde(rename = "replace.null.with.default", default = "yes")]
-    #[schemars(extend("x-importance" = "LOW", "x-group" = "Schemas", "x-display" = "Replace null with default"))]
+    #[schemars(extend(
+        "x-importance" = "LOW", "x-group" = "Serialization", "x-order" = 1, "x-display" = "Replace null with default"
+    ))]
     pub replace_null_with_default: bool,
 }
 
@@ -63,6 +79,8 @@ pub struct JsonConverterConfig {
 /// encoding, and by its own text when decoding.
 pub struct JsonConverter {
     config: JsonConverterConfig,
+    /// Of every message, by `schema.content`.
+    configured: Option<Arc<Schema>>,
     /// Envelope up to the payload, by schema; the `Arc` keeps the address from being used again.
     envelopes: HashMap<usize, (Arc<Schema>, Bytes)>,
     last_envelope: Option<(usize, Bytes)>,
@@ -76,7 +94,14 @@ impl ConverterClass for JsonConverter {
 
     fn new(config: JsonConverterConfig) -> Result<Self> {
         let (envelopes, schemas) = (HashMap::new(), HashMap::new());
-        Ok(Self { config, envelopes, last_envelope: None, schemas })
+        let configured = None;
+        let mut new = Self { config, configured, envelopes, last_envelope: None, schemas };
+        if let Some(content) = new.config.schema_content.take() {
+            new.configured = new.schema(&content.into()).map_err(|e| {
+                Error::config("Failed to parse schema in converter config").with_source(e)
+            })?;
+        }
+        Ok(new)
     }
 }
 
@@ -116,7 +141,7 @@ impl JsonConverter {
         }
         let value: serde_json::Value = serde_json::from_slice(json)
             .map_err(|e| Error::data("the schema is not JSON").with_source(e))?;
-        let schema = json_schema::from_json(&value)?;
+        let schema = json_schema::from_json(&value, self.config.replace_null_with_default)?;
         if self.schemas.len() as i64 >= i64::from(self.config.schemas_cache_size.max(1)) {
             self.schemas.clear();
         }
@@ -156,6 +181,11 @@ impl Converter for JsonConverter {
         if !self.config.schemas_enable {
             return Ok((None, json_decode::schemaless(message, message)?));
         }
+        if let Some(schema) = &self.configured {
+            let replace = self.config.replace_null_with_default;
+            let value = json_decode::with_schema(schema, message, message, replace)?;
+            return Ok((Some(Arc::clone(schema)), value));
+        }
         let Some((schema, payload)) = json_decode::envelope(message)? else {
             return Err(Error::data(
                 "JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not \
@@ -179,14 +209,14 @@ impl Converter for JsonConverter {
 mod tests {
     use super::*;
     use crate::{
-        config::{self, Properties},
+        config,
         data::{Decimal, Field, Type},
     };
 
     fn converter(pairs: &[(&str, &str)]) -> JsonConverter {
-        let properties: Properties =
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        JsonConverter::new(config::parse(&properties).unwrap()).unwrap()
+        let properties = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let properties = properties.chain([("converter.type".to_owned(), "value".to_owned())]);
+        JsonConverter::new(config::parse(&properties.collect()).unwrap()).unwrap()
     }
 
     fn row() -> (Arc<Schema>, Value) {

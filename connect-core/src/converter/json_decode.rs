@@ -1,12 +1,14 @@
 //! JSON text to values, with a schema or without. Strings without escapes are slices of the message.
 
+use std::collections::HashMap;
+
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    data::{Decimal, Schema, Text, Type, Value, logical},
+    data::{Decimal, MAX_SCALE, Schema, Text, Type, Value, logical},
     error::{Error, Result},
 };
 
@@ -20,8 +22,11 @@ where
         .map_err(|e| Error::data("Converting byte[] to Kafka Connect data failed").with_source(e))
 }
 
-/// Decodes `json`, a part of `message`, into a schemaless value.
+/// Decodes `json`, a part of `message`, into a schemaless value; nothing is null.
 pub(super) fn schemaless(message: &Bytes, json: &[u8]) -> Result<Value> {
+    if json.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Value::Null);
+    }
     parse(json, Free(message))
 }
 
@@ -35,6 +40,37 @@ pub(super) fn with_schema(
     parse(json, Typed { schema, message, replace_null_with_default })
 }
 
+/// A part of the envelope.
+enum Part {
+    Schema,
+    Payload,
+    Other,
+}
+
+/// The name of a part, which may be written with escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Part;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Part, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Part;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name")
+    }
+    fn visit_str<E>(self, name: &str) -> Result<Part, E> {
+        Ok(match name {
+            "schema" => Part::Schema,
+            "payload" => Part::Payload,
+            _ => Part::Other,
+        })
+    }
+}
+
 /// The JSON texts of schema and payload, if the message is an object of just these.
 pub(super) fn envelope(message: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
     struct Envelope;
@@ -45,12 +81,12 @@ pub(super) fn envelope(message: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
         }
         fn visit_map<A: MapAccess<'m>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let (mut schema, mut payload, mut other) = (None, None, false);
-            while let Some(key) = map.next_key::<&'m str>()? {
+            while let Some(part) = map.next_key_seed(Name)? {
                 let value = map.next_value::<&'m RawValue>()?.get().as_bytes();
-                match key {
-                    "schema" => schema = Some(value),
-                    "payload" => payload = Some(value),
-                    _ => other = true,
+                match part {
+                    Part::Schema => schema = Some(value),
+                    Part::Payload => payload = Some(value),
+                    Part::Other => other = true,
                 }
             }
             Ok(if other { None } else { schema.zip(payload) })
@@ -119,11 +155,81 @@ impl<'de> Visitor<'de> for Free<'_> {
         Ok(Value::Array(items))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(name) = map.next_key_seed(self)? {
-            entries.push((name, map.next_value_seed(self)?));
+        let mut object = Object::default();
+        while let Some(name) = map.next_key_seed(Key(self.0))? {
+            object.put(name, map.next_value_seed(self)?);
         }
-        Ok(Value::Map(entries))
+        Ok(Value::Map(object.entries))
+    }
+}
+
+/// The name of an entry.
+#[derive(Clone, Copy)]
+struct Key<'b>(&'b Bytes);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Text;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key<'_> {
+    type Value = Text;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name")
+    }
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Text, E> {
+        Ok(Free(self.0).share(name))
+    }
+    fn visit_str<E>(self, name: &str) -> Result<Text, E> {
+        Ok(name.into())
+    }
+}
+
+/// Entries of an object, of which the last of those with the same name counts.
+#[derive(Default)]
+struct Object {
+    entries: Vec<(Value, Value)>,
+    /// A bit for each name, by a cheap hash: as a rule it says that a name is new, and no other is looked at.
+    seen: [u64; 4],
+    /// Where each name stands, in a large object.
+    places: HashMap<Text, usize>,
+}
+
+impl Object {
+    fn put(&mut self, name: Text, value: Value) {
+        match self.place(&name) {
+            Some(place) => self.entries[place].1 = value,
+            None => self.entries.push((Value::String(name), value)),
+        }
+    }
+
+    /// Where the name stands already.
+    fn place(&mut self, name: &Text) -> Option<usize> {
+        const LARGE: usize = 128;
+        let count = self.entries.len();
+        if count < LARGE {
+            let bytes = name.as_bytes();
+            let ends = bytes.first().zip(bytes.last()).map_or(0, |(first, last)| {
+                u32::from(*first).wrapping_mul(31) ^ u32::from(*last).wrapping_mul(131)
+            });
+            let hash = (ends ^ (bytes.len() as u32).wrapping_mul(17)) as usize % 256;
+            let (word, bit) = (hash / 64, 1 << (hash % 64));
+            let new = self.seen[word] & bit == 0;
+            self.seen[word] |= bit;
+            let same = |(key, _): &(Value, Value)| key.as_str() == Some(name);
+            return if new { None } else { self.entries.iter().position(same) };
+        }
+        if self.places.is_empty() {
+            let places = self.entries.iter().enumerate().filter_map(|(at, (key, _))| match key {
+                Value::String(name) => Some((name.clone(), at)),
+                _ => None,
+            });
+            self.places = places.collect();
+        }
+        let place = *self.places.entry(name.clone()).or_insert(count);
+        (place < count).then_some(place)
     }
 }
 
@@ -144,8 +250,7 @@ impl<'s> Typed<'s> {
         match &self.schema.default {
             Some(default) if self.replace_null_with_default => Ok(default.clone()),
             _ if self.schema.optional => Ok(Value::Null),
-            Some(default) => Ok(default.clone()),
-            None => Err(E::custom(format_args!(
+            _ => Err(E::custom(format_args!(
                 "Invalid null value for required {} field",
                 self.name()
             ))),
@@ -153,20 +258,7 @@ impl<'s> Typed<'s> {
     }
 
     fn name(self) -> &'static str {
-        match self.schema.ty {
-            Type::Int8 => "INT8",
-            Type::Int16 => "INT16",
-            Type::Int32 => "INT32",
-            Type::Int64 => "INT64",
-            Type::Float32 => "FLOAT32",
-            Type::Float64 => "FLOAT64",
-            Type::Boolean => "BOOLEAN",
-            Type::String => "STRING",
-            Type::Bytes => "BYTES",
-            Type::Array(_) => "ARRAY",
-            Type::Map(..) => "MAP",
-            Type::Struct(_) => "STRUCT",
-        }
+        self.schema.ty.name()
     }
 
     fn integer<E: serde::de::Error>(self, n: i64) -> Result<Value, E> {
@@ -188,6 +280,14 @@ impl<'s> Typed<'s> {
         match self.schema.ty {
             Type::Float32 => Ok(Value::Float32(n as f32)),
             Type::Float64 => Ok(Value::Float64(n)),
+            // A whole number may be written as a fraction; beyond 2^53 nobody knows which one was meant.
+            Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64
+                if self.schema.logical_name().is_none()
+                    && n.fract() == 0.0
+                    && n.abs() <= (1i64 << 53) as f64 =>
+            {
+                self.integer(n as i64)
+            }
             _ => Err(self.mismatch(&n.to_string())),
         }
     }
@@ -222,11 +322,21 @@ impl<'s> Typed<'s> {
             return self.null();
         }
         let scale = self.schema.scale();
+        if scale.unsigned_abs() > MAX_SCALE {
+            return Err(E::custom(format_args!("a Decimal of scale {scale}")));
+        }
         let number = match raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
             Some(text) => Decimal::from_bytes(&BASE64.decode(text).map_err(E::custom)?, scale),
-            None => raw.parse::<Decimal>().map_err(E::custom)?.rescaled(scale),
+            // With the digits that it has, as in the JVM: to cut it to the scale would change it.
+            None => raw.parse::<Decimal>().map_err(E::custom)?,
         };
         Ok(number.into())
+    }
+
+    /// The float nearest to the text: that of the nearest double may be another.
+    fn float32<E: serde::de::Error>(self, raw: &str) -> Option<Result<Value, E>> {
+        let number = raw.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        number.then(|| raw.parse().map(Value::Float32).map_err(E::custom))
     }
 }
 
@@ -236,6 +346,15 @@ impl<'de> DeserializeSeed<'de> for Typed<'_> {
         if self.schema.logical_name() == Some(logical::DECIMAL) {
             let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
             return self.decimal(raw.get());
+        }
+        if self.schema.ty == Type::Float32 {
+            let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?;
+            return match self.float32(raw.get()) {
+                Some(number) => number,
+                None => serde_json::Deserializer::from_str(raw.get())
+                    .deserialize_any(self)
+                    .map_err(D::Error::custom),
+            };
         }
         deserializer.deserialize_any(self)
     }
@@ -282,7 +401,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
                 }
                 Ok(Value::Array(values))
             }
-            Type::Map(keys, values) => {
+            Type::Map(keys, values) if keys.ty != Type::String => {
                 let mut entries = Vec::new();
                 while let Some(entry) =
                     seq.next_element_seed(Pair(self.of(keys), self.of(values)))?
@@ -296,18 +415,17 @@ impl<'de> Visitor<'de> for Typed<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         match &self.schema.ty {
-            Type::Map(keys, values) => {
-                let mut entries = Vec::new();
-                while let Some(key) = map.next_key_seed(self.of(keys))? {
-                    entries.push((key, map.next_value_seed(self.of(values))?));
+            Type::Map(keys, values) if keys.ty == Type::String => {
+                let mut object = Object::default();
+                while let Some(key) = map.next_key_seed(Key(self.message))? {
+                    object.put(key, map.next_value_seed(self.of(values))?);
                 }
-                Ok(Value::Map(entries))
+                Ok(Value::Map(object.entries))
             }
             Type::Struct(fields) => {
                 let mut values: Vec<Option<Value>> = vec![None; fields.len()];
                 let mut expected = 0;
-                while let Some(name) = map.next_key_seed(Free(self.message))? {
-                    let name = name.as_str().unwrap_or_default();
+                while let Some(name) = map.next_key_seed(Key(self.message))? {
                     // Fields come in the schema's order, as a rule.
                     let position = match fields.get(expected) {
                         Some(field) if field.name == name => Some(expected),

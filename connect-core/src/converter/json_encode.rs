@@ -1,12 +1,10 @@
 //! Values as JSON text, written as Jackson writes it for the JVM's converter.
 
-use std::fmt::Write;
-
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::{BufMut, BytesMut};
 
 use crate::{
-    data::{Schema, Type, Value},
+    data::{Decimal, Schema, Type, Value, java, logical},
     error::{Error, Result},
 };
 
@@ -20,11 +18,6 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Numbers as numbers, nulls as nulls.
-    pub(super) fn plain() -> Self {
-        Self { numeric_decimals: true, replace_null_with_default: false }
-    }
-
     /// Appends a value; with a schema it must be of its type, null included.
     pub(super) fn value(
         &self,
@@ -32,17 +25,12 @@ impl Encoder {
         value: &Value,
         out: &mut BytesMut,
     ) -> Result<()> {
-        if let (Value::Null, Some(schema)) = (value, schema) {
-            match &schema.default {
-                Some(default) if self.replace_null_with_default => {
-                    return self.value(Some(schema), default, out);
-                }
-                None if !schema.optional => {
-                    return Err(Error::data(
-                        "Conversion error: null value for field that is required and has no default value",
-                    ));
-                }
-                _ => {}
+        if let Some(schema) = schema {
+            if value.is_null() {
+                return self.null(schema, out);
+            }
+            if !fits(schema, value) {
+                return Err(misfit(schema, value));
             }
         }
         match value {
@@ -53,15 +41,13 @@ impl Encoder {
             Value::Int16(n) => integer(i64::from(*n), out),
             Value::Int32(n) | Value::Date(n) | Value::Time(n) => integer(i64::from(*n), out),
             Value::Int64(n) | Value::Timestamp(n) => integer(*n, out),
-            Value::Float32(n) => float(f64::from(*n), &format!("{n:e}"), out),
-            Value::Float64(n) => float(*n, &format!("{n:e}"), out),
+            Value::Float32(n) if n.is_finite() => out.put_slice(java::float32(*n).as_bytes()),
+            Value::Float64(n) if n.is_finite() => out.put_slice(java::float64(*n).as_bytes()),
+            Value::Float32(n) => Self::text(&java::float32(*n), out),
+            Value::Float64(n) => Self::text(&java::float64(*n), out),
             Value::String(text) => Self::text(text, out),
             Value::Bytes(bytes) => base64(bytes, out),
-            Value::Decimal(number) if self.numeric_decimals => {
-                // The buffer grows as needed: writing cannot fail.
-                let _ = write!(out, "{number}");
-            }
-            Value::Decimal(number) => base64(&number.to_bytes(), out),
+            Value::Decimal(number) => self.decimal(schema, number, out)?,
             Value::Array(items) => {
                 let inner = match schema.map(|schema| &schema.ty) {
                     Some(Type::Array(inner)) => Some(&**inner),
@@ -93,6 +79,43 @@ impl Encoder {
         Ok(())
     }
 
+    fn null(&self, schema: &Schema, out: &mut BytesMut) -> Result<()> {
+        match &schema.default {
+            Some(default) if self.replace_null_with_default => {
+                self.value(Some(schema), default, out)
+            }
+            _ if schema.optional => {
+                out.put_slice(b"null");
+                Ok(())
+            }
+            _ => Err(Error::data(
+                "Conversion error: null value for field that is required and has no default value",
+            )),
+        }
+    }
+
+    fn decimal(&self, schema: Option<&Schema>, number: &Decimal, out: &mut BytesMut) -> Result<()> {
+        // Without schema, nobody could read the bytes.
+        let Some(schema) = schema.filter(|_| !self.numeric_decimals) else {
+            out.put_slice(number.to_java_string().as_bytes());
+            return Ok(());
+        };
+        let (scale, found) = (schema.scale(), number.scale());
+        let bytes = if scale == found {
+            number.to_bytes()
+        } else {
+            let rescaled = number.rescaled_exactly(scale).ok_or_else(|| {
+                Error::data(format!(
+                    "Decimal value has mismatching scale for given Decimal schema. Schema has scale {scale}, value \
+                     has scale {found}."
+                ))
+            })?;
+            rescaled.to_bytes()
+        };
+        base64(&bytes, out);
+        Ok(())
+    }
+
     fn list<'v>(
         &self,
         items: impl Iterator<Item = (Option<&'v Schema>, &'v Value)>,
@@ -121,7 +144,7 @@ impl Encoder {
             _ => (None, None),
         };
         let object = match keys {
-            Some(keys) => keys.ty == Type::String && !keys.optional,
+            Some(keys) => keys.ty == Type::String,
             None => entries.iter().all(|(key, _)| key.as_str().is_some()),
         };
         if object {
@@ -130,7 +153,13 @@ impl Encoder {
                 if i > 0 {
                     out.put_u8(b',');
                 }
-                Self::text(key.as_str().unwrap_or_default(), out);
+                match (key, keys) {
+                    (Value::String(key), _) => Self::text(key, out),
+                    // As the text of JSON's null.
+                    (Value::Null, Some(keys)) if keys.optional => out.put_slice(b"\"null\""),
+                    (Value::Null, Some(keys)) => self.null(keys, out)?,
+                    (key, _) => return Err(misfit_type(&Type::String, key)),
+                }
                 out.put_u8(b':');
                 self.value(values, value, out)?;
             }
@@ -191,68 +220,47 @@ fn base64(bytes: &[u8], out: &mut BytesMut) {
     out.put_u8(b'"');
 }
 
-/// Appends a number in the form of `Double.toString`: plain between 10^-3 and 10^7, else `d.dE±n`; what is not
-/// finite is a JSON string. `scientific` holds its shortest digits as Rust's `{:e}` writes them.
-fn float(n: f64, scientific: &str, out: &mut BytesMut) {
-    if !n.is_finite() {
-        let name = if n.is_nan() {
-            "\"NaN\""
-        } else if n > 0.0 {
-            "\"Infinity\""
-        } else {
-            "\"-Infinity\""
-        };
-        out.put_slice(name.as_bytes());
-        return;
+/// Whether a value that is not null is what its schema says.
+fn fits(schema: &Schema, value: &Value) -> bool {
+    let plain = || schema.logical_name().is_none();
+    match (&schema.ty, value) {
+        (Type::Int8, Value::Int8(_))
+        | (Type::Int16, Value::Int16(_))
+        | (Type::Float32, Value::Float32(_))
+        | (Type::Float64, Value::Float64(_))
+        | (Type::Boolean, Value::Boolean(_))
+        | (Type::String, Value::String(_))
+        | (Type::Array(_), Value::Array(_))
+        | (Type::Map(..), Value::Map(_))
+        | (Type::Struct(_), Value::Struct(_)) => true,
+        (Type::Int32, Value::Int32(_))
+        | (Type::Int64, Value::Int64(_))
+        | (Type::Bytes, Value::Bytes(_)) => plain(),
+        (Type::Bytes, Value::Decimal(_)) => schema.logical_name() == Some(logical::DECIMAL),
+        (Type::Int32, Value::Date(_)) => schema.logical_name() == Some(logical::DATE),
+        (Type::Int32, Value::Time(_)) => schema.logical_name() == Some(logical::TIME),
+        (Type::Int64, Value::Timestamp(_)) => schema.logical_name() == Some(logical::TIMESTAMP),
+        _ => false,
     }
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
-    let digits = mantissa.replace('.', "");
-    let text = if n == 0.0 {
-        "0.0".to_owned()
-    } else if (-3..7).contains(&exponent) {
-        if exponent < 0 {
-            format!("0.{}{digits}", "0".repeat((-exponent - 1) as usize))
-        } else {
-            let whole = exponent as usize + 1;
-            let padded = format!("{digits:0<width$}", width = whole + 1);
-            format!("{}.{}", &padded[..whole], &padded[whole..])
-        }
-    } else {
-        let fraction = if digits.len() > 1 { &digits[1..] } else { "0" };
-        format!("{}.{fraction}E{exponent}", &digits[..1])
-    };
-    out.put_slice(sign.as_bytes());
-    out.put_slice(text.as_bytes());
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn floats_as_java_prints_them() {
-        for (number, text) in [
-            (0.0, "0.0"),
-            (-0.0, "-0.0"),
-            (1.0, "1.0"),
-            (100.0, "100.0"),
-            (1234567.0, "1234567.0"),
-            (12345678.0, "1.2345678E7"),
-            (0.001, "0.001"),
-            (0.00099, "9.9E-4"),
-            (1e10, "1.0E10"),
-            (-123.456, "-123.456"),
-            (f64::NAN, "\"NaN\""),
-            (f64::NEG_INFINITY, "\"-Infinity\""),
-        ] {
-            let mut out = BytesMut::new();
-            Encoder::plain().value(None, &Value::Float64(number), &mut out).unwrap();
-            assert_eq!(std::str::from_utf8(&out).unwrap(), text);
+fn misfit(schema: &Schema, value: &Value) -> Error {
+    let class = java::class(value);
+    match schema.logical_name() {
+        Some(logical::DECIMAL) => {
+            Error::data(format!("Invalid type for Decimal, expected BigDecimal but was {class}"))
         }
-        let mut out = BytesMut::new();
-        Encoder::plain().value(None, &Value::Float32(0.1), &mut out).unwrap();
-        assert_eq!(&out[..], b"0.1");
+        Some(name) => {
+            let name = name.rsplit('.').next().unwrap_or(name);
+            Error::data(format!("Invalid type for {name}, expected Date but was {class}"))
+        }
+        None if schema.ty == Type::Bytes => {
+            Error::data(format!("Invalid type for bytes type: {class}"))
+        }
+        None => misfit_type(&schema.ty, value),
     }
+}
+
+fn misfit_type(ty: &Type, value: &Value) -> Error {
+    Error::data(format!("Invalid type for {}: {}", ty.name(), java::class(value)))
 }

@@ -1,6 +1,6 @@
 //! Schemas as JSON, in the field order of `JsonConverter.asJsonSchema`.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::BytesMut;
 use serde_json::Value as Json;
@@ -100,32 +100,41 @@ fn type_name(ty: &Type) -> &'static str {
 }
 
 /// Reads a schema; JSON null is none.
-pub(super) fn from_json(json: &Json) -> Result<Option<Arc<Schema>>> {
-    if json.is_null() { Ok(None) } else { read(json).map(|schema| Some(Arc::new(schema))) }
+pub(super) fn from_json(
+    json: &Json,
+    replace_null_with_default: bool,
+) -> Result<Option<Arc<Schema>>> {
+    if json.is_null() {
+        return Ok(None);
+    }
+    read(json, replace_null_with_default).map(|schema| Some(Arc::new(schema)))
 }
 
-fn read(json: &Json) -> Result<Schema> {
-    let part = |key: &'static str| {
+fn read(json: &Json, replace_null_with_default: bool) -> Result<Schema> {
+    let inner = |key, missing: &'static str| {
         let part = json.get(key).filter(|part| !part.is_null());
-        part.ok_or_else(|| {
-            Error::data(format!("Schema must contain '{key}'")).context("schema", json)
-        })
+        let part = part.ok_or_else(|| Error::data(missing))?;
+        read(part, replace_null_with_default).map(Arc::new)
     };
-    let inner = |key| read(part(key)?).map(Arc::new);
-    let ty = match part("type")?.as_str() {
-        Some("int8") => Type::Int8,
-        Some("int16") => Type::Int16,
-        Some("int32") => Type::Int32,
-        Some("int64") => Type::Int64,
-        Some("float") => Type::Float32,
-        Some("double") => Type::Float64,
-        Some("boolean") => Type::Boolean,
-        Some("string") => Type::String,
-        Some("bytes") => Type::Bytes,
-        Some("array") => Type::Array(inner("items")?),
-        Some("map") => Type::Map(inner("keys")?, inner("values")?),
-        Some("struct") => Type::Struct(read_fields(part("fields")?)?),
-        _ => return Err(Error::data("Unknown schema type").context("type", &json["type"])),
+    let ty =
+        json["type"].as_str().ok_or_else(|| Error::data("Schema must contain 'type' field"))?;
+    let ty = match ty {
+        "int8" => Type::Int8,
+        "int16" => Type::Int16,
+        "int32" => Type::Int32,
+        "int64" => Type::Int64,
+        "float" => Type::Float32,
+        "double" => Type::Float64,
+        "boolean" => Type::Boolean,
+        "string" => Type::String,
+        "bytes" => Type::Bytes,
+        "array" => Type::Array(inner("items", "Array schema did not specify the element type")?),
+        "map" => Type::Map(
+            inner("keys", "Map schema did not specify the key type")?,
+            inner("values", "Map schema did not specify the value type")?,
+        ),
+        "struct" => Type::Struct(read_fields(&json["fields"], replace_null_with_default)?),
+        unknown => return Err(Error::data(format!("Unknown schema type: {unknown}"))),
     };
     let text = |value: &Json| value.as_str().map(Text::from);
     let mut schema = Schema {
@@ -141,22 +150,29 @@ fn read(json: &Json) -> Result<Schema> {
         })?;
         schema.parameters.push((name.as_str().into(), value));
     }
-    if let Some(default) = json.get("default").filter(|default| !default.is_null()) {
+    if let Some(default) = json.get("default") {
         let message = bytes::Bytes::from(default.to_string());
-        schema.default = Some(json_decode::with_schema(&schema, &message, &message, false)?);
+        let replace = replace_null_with_default;
+        let default = json_decode::with_schema(&schema, &message, &message, replace)?;
+        schema.default = Some(default).filter(|default| !default.is_null());
     }
     Ok(schema)
 }
 
-fn read_fields(json: &Json) -> Result<Vec<Field>> {
+fn read_fields(json: &Json, replace_null_with_default: bool) -> Result<Vec<Field>> {
     let fields = json
         .as_array()
         .ok_or_else(|| Error::data("Struct schema's \"fields\" argument is not an array."))?;
-    let field = |json: &Json| {
+    let mut names = HashSet::with_capacity(fields.len());
+    let field = |json: &'_ Json| {
         let name = json["field"].as_str().ok_or_else(|| {
             Error::data("Struct schema's field name not specified properly").context("field", json)
         })?;
-        Ok(Field { name: name.into(), schema: Arc::new(read(json)?) })
+        if !names.insert(name.to_owned()) {
+            let message = format!("Cannot create field because of field name duplication {name}");
+            return Err(Error::data(message));
+        }
+        Ok(Field { name: name.into(), schema: Arc::new(read(json, replace_null_with_default)?) })
     };
     fields.iter().map(field).collect()
 }

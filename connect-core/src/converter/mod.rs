@@ -1,17 +1,26 @@
 //! Converters: values to the bytes of a message and back (`org.apache.kafka.connect.storage.Converter`).
 
+mod charset;
 mod json;
 mod json_decode;
 mod json_encode;
 mod json_schema;
 mod plain;
+mod string;
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-pub use json::{JsonConverter, JsonConverterConfig};
-pub use plain::{ByteArrayConverter, StringConverter};
+pub use json::{DecimalFormat, JsonConverter, JsonConverterConfig};
+pub use plain::{
+    BooleanConverter, ByteArrayConverter, DoubleConverter, FloatConverter, IntegerConverter,
+    LongConverter, PlainConfig, ShortConverter,
+};
+pub use string::{NoConfig, SimpleHeaderConverter, StringConverter, StringConverterConfig};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::{
     config::{ConfigSpec, Invalid},
@@ -43,6 +52,16 @@ pub trait Converter: Send {
     fn decode(&mut self, message: Option<&Bytes>) -> Result<SchemaAndValue>;
 }
 
+/// What of a record a converter is for: `converter.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "names say it")]
+pub enum ConverterType {
+    Key,
+    Value,
+    Header,
+}
+
 /// A converter as configurations name it.
 pub trait ConverterClass: Converter + Sized + 'static {
     /// Its class, as people write it in `value.converter`.
@@ -67,7 +86,14 @@ pub trait ConverterClass: Converter + Sized + 'static {
 /// The converters of Apache Kafka.
 pub(crate) fn register(registry: Registry) -> Registry {
     registry
-        .converter::<JsonConverter>()
-        .converter::<StringConverter>()
+        .converter::<BooleanConverter>()
         .converter::<ByteArrayConverter>()
+        .converter::<DoubleConverter>()
+        .converter::<FloatConverter>()
+        .converter::<IntegerConverter>()
+        .converter::<JsonConverter>()
+        .converter::<LongConverter>()
+        .converter::<ShortConverter>()
+        .converter::<StringConverter>()
+        .header_converter::<SimpleHeaderConverter>()
 }

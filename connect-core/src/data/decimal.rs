@@ -8,7 +8,7 @@ use num_traits::{Signed, ToPrimitive, Zero};
 use crate::error::{Error, Result};
 
 /// A number in plain notation has at most so many zeros; without a bound, `1e2000000000` would fill the memory.
-const MAX_SCALE: u32 = 20_000;
+pub(crate) const MAX_SCALE: u32 = 20_000;
 
 /// `unscaled * 10^-scale`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,14 @@ impl Decimal {
         self.scale = scale;
         self
     }
+    /// The same number with another scale, if no digit that counts is lost.
+    pub fn rescaled_exactly(&self, scale: i32) -> Option<Self> {
+        if scale.abs_diff(self.scale) > MAX_SCALE {
+            return None;
+        }
+        let rescaled = self.clone().rescaled(scale);
+        (rescaled.clone().rescaled(self.scale) == *self).then_some(rescaled)
+    }
     /// The number as an integer, if it is one and fits.
     pub fn to_i64(&self) -> Option<i64> {
         if self.unscaled.is_zero() {
@@ -69,8 +77,7 @@ impl Decimal {
         if !(1..=19).contains(&(digits - i64::from(self.scale))) {
             return None;
         }
-        let whole = self.clone().rescaled(0);
-        (whole.clone().rescaled(self.scale) == *self).then(|| whole.unscaled.to_i64()).flatten()
+        self.rescaled_exactly(0)?.unscaled.to_i64()
     }
     /// As `BigDecimal.toString`: with an exponent if the scale is negative, or there are more than five zeros after
     /// the point.

@@ -8,6 +8,7 @@ mod value;
 pub mod values;
 
 pub use decimal::Decimal;
+pub(crate) use decimal::MAX_SCALE;
 pub use schema::{Field, Schema, Type, logical};
 pub use value::Value;
 

@@ -188,4 +188,14 @@ pub trait Transport: Send + Sync + 'static {
     async fn reader(&self, topic: &str) -> Result<Box<dyn Reader>>;
     /// The offsets that a consumer group has committed.
     async fn committed(&self, group: &str) -> Result<Offsets>;
+    /// Changes the offsets that a consumer group has committed; none forgets one. A group of which nothing is left is
+    /// removed.
+    ///
+    /// # Errors
+    /// If the group has members: what they commit would be lost.
+    async fn alter_committed(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()>;
 }

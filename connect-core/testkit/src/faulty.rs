@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use connect_core::{
     error::{Error, Result},
-    sink::Offsets,
+    sink::{Offsets, TopicPartition},
     transport::{
         Append, Consumer, ConsumerOptions, Durable, NewTopic, Producer, Reader, TopicDescription,
         Transport,
@@ -83,5 +83,12 @@ impl Transport for Faulty {
     }
     async fn committed(&self, group: &str) -> Result<Offsets> {
         self.inner.committed(group).await
+    }
+    async fn alter_committed(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, Option<i64>>,
+    ) -> Result<()> {
+        self.inner.alter_committed(group, offsets).await
     }
 }

@@ -23,6 +23,7 @@ pub async fn transport_suite(transport: &dyn Transport) {
     compacted_topics_are_read_from_end_to_end(transport).await;
     offsets_are_stored_with_their_messages(transport).await;
     a_start_offset_is_honoured(transport).await;
+    offsets_of_a_group_without_members_can_be_changed(transport).await;
     a_pattern_sees_topics_that_come_later(transport).await;
     a_group_shares_the_partitions(transport).await;
 }
@@ -210,6 +211,28 @@ async fn a_start_offset_is_honoured(transport: &dyn Transport) {
     let read = values(&mut *consumer, 3).await;
     assert_eq!(read.iter().map(|(_, offset, _)| *offset).collect::<Vec<_>>(), [7, 8, 9]);
     consumer.close().await.expect("closes");
+}
+
+async fn offsets_of_a_group_without_members_can_be_changed(transport: &dyn Transport) {
+    let (topic, group) = ("suite-alter", "suite-alter");
+    transport.create_topic(&new_topic(topic, 3, false)).await.expect("creates");
+    let tp = |partition| TopicPartition { topic: topic.into(), partition };
+    let alter = async |changes: &[(i32, Option<i64>)]| {
+        let changes = changes.iter().map(|(partition, next)| (tp(*partition), *next)).collect();
+        transport.alter_committed(group, &changes).await
+    };
+    let committed = async || transport.committed(group).await.expect("tells offsets");
+    alter(&[(0, Some(3)), (1, Some(4)), (2, Some(5))]).await.expect("alters");
+    alter(&[(0, Some(1)), (1, None)]).await.expect("alters");
+    assert_eq!(committed().await, Offsets::from([(tp(0), 1), (tp(2), 5)]));
+    let mut consumer = consumer(transport, group, &[topic]).await;
+    assert!(matches!(fetch(&mut *consumer).await, Fetch::Assigned(_)));
+    alter(&[(0, Some(2))]).await.expect_err("the group has a member");
+    consumer.close().await.expect("closes");
+    drop(consumer);
+    alter(&[(0, None), (2, None)]).await.expect("forgets");
+    alter(&[(0, None)]).await.expect("forgets what is not there");
+    assert_eq!(committed().await, Offsets::new());
 }
 
 async fn a_pattern_sees_topics_that_come_later(transport: &dyn Transport) {

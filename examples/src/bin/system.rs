@@ -111,7 +111,13 @@ async fn run() -> anyhow::Result<()> {
     ]);
     let registry = connectors::registry();
     let transport = Some(Arc::clone(&log));
-    let worker = RunningWorker::start(WorkerOptions { properties, registry, transport }).await?;
+    let worker = RunningWorker::start(WorkerOptions {
+        properties,
+        registry,
+        transport,
+        loggers: Arc::default(),
+    })
+    .await?;
     let mut followed = tokio::spawn(follow(log));
 
     let ended = tokio::select! {

@@ -73,8 +73,14 @@ async fn start(dir: &Path, transport: Option<Arc<dyn Transport>>) -> (RunningWor
         ("value.converter".into(), "org.apache.kafka.connect.storage.StringConverter".into()),
     ]);
     let registry = connectors::registry().merge(examples::registry());
-    let worker =
-        RunningWorker::start(WorkerOptions { properties, registry, transport }).await.unwrap();
+    let worker = RunningWorker::start(WorkerOptions {
+        properties,
+        registry,
+        transport,
+        loggers: Arc::default(),
+    })
+    .await
+    .unwrap();
     let client = Client(worker.addresses()[0]);
     (worker, client)
 }

@@ -1,10 +1,10 @@
 //! What the herder decides, without doing it: a pure function from state and event to effects (invariant 6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connect_core::config::Properties;
 
-use super::{State, Status, TargetState};
+use super::{Restart, State, Status, TargetState};
 use crate::storage::{Stored, Subject};
 
 /// What became of something that was started. `run` tells which start it was: news of an earlier one are ignored.
@@ -16,6 +16,8 @@ pub(crate) enum Observed {
     Failed { subject: Subject, run: u64, trace: String },
     /// A connector has found its work and cut it into tasks.
     Tasks { connector: String, run: u64, configs: Vec<Properties> },
+    /// A task has used a topic.
+    Topic { connector: String, task: u32, topic: String },
 }
 
 /// What can happen.
@@ -28,7 +30,13 @@ pub(crate) enum Event {
     /// Something that was started told something.
     Observed(Observed),
     /// A user asked for a restart.
-    Restart { connector: String, include_tasks: bool, only_failed: bool },
+    Restart { connector: String, what: Restart },
+    /// A user asked for the restart of one task.
+    RestartTask { connector: String, task: u32 },
+    /// A user asked to forget the topics that a connector has used.
+    ResetTopics { connector: String },
+    /// The worker is leaving: what runs has no worker any more.
+    Leaving,
 }
 
 /// What is to be done.
@@ -42,6 +50,8 @@ pub(crate) enum Effect {
     Store(Vec<Stored>),
     /// Write to the status topic; none removes.
     Status(Subject, Option<Status>),
+    /// Write to the status topic that a connector's task has used a topic; without task, that it is forgotten.
+    Topic { connector: String, topic: String, task: Option<u32> },
 }
 
 /// What the config topic says of a connector besides its configuration.
@@ -65,6 +75,7 @@ pub(crate) struct Connector {
     pub(crate) wanted: Wanted,
     pub(crate) status: Option<Status>,
     pub(crate) task_status: BTreeMap<u32, Status>,
+    pub(crate) topics: BTreeSet<String>,
     /// Start of the instance that runs, or has failed.
     run: Option<u64>,
     /// The same of each task, with the configuration that it was started with.
@@ -107,9 +118,12 @@ impl Model {
                 }
             }
             Event::Observed(observed) => self.observed(observed, &mut effects),
-            Event::Restart { connector, include_tasks, only_failed } => {
-                self.restart(&connector, include_tasks, only_failed, &mut effects);
+            Event::Restart { connector, what } => self.restart(&connector, what, &mut effects),
+            Event::RestartTask { connector, task } => {
+                self.restart_tasks(&connector, &[task], &mut effects);
             }
+            Event::ResetTopics { connector } => self.forget_topics(&connector, &mut effects),
+            Event::Leaving => self.leave(&mut effects),
         }
         effects
     }
@@ -133,6 +147,7 @@ impl Model {
             }
             Stored::Removed { name } => {
                 self.early.remove(&name);
+                self.forget_topics(&name, effects);
                 let Some(connector) = self.connectors.remove(&name) else { return };
                 for subject in connector.subjects(&name) {
                     effects.push(Effect::Stop(subject.clone()));
@@ -155,6 +170,8 @@ impl Model {
                 wanted.tasks = (0..tasks).map_while(config).collect();
                 self.start_tasks(&name, effects);
             }
+            // The actor's: it has no part in what runs.
+            Stored::Logger { .. } => {}
         }
     }
 
@@ -292,6 +309,13 @@ impl Model {
                 }
                 return;
             }
+            Observed::Topic { connector: name, task, topic } => {
+                let Some(connector) = self.connectors.get_mut(&name) else { return };
+                if connector.topics.insert(topic.clone()) {
+                    effects.push(Effect::Topic { connector: name, topic, task: Some(task) });
+                }
+                return;
+            }
             Observed::Running { subject, run, version } => {
                 (subject, run, self.status(State::Running, version))
             }
@@ -324,24 +348,73 @@ impl Model {
         effects.push(Effect::Status(subject, Some(status)));
     }
 
-    fn restart(&mut self, name: &str, tasks: bool, only_failed: bool, effects: &mut Vec<Effect>) {
-        let Some(connector) = self.connectors.get_mut(name) else { return };
-        let failed = |status: Option<&Status>| status.is_some_and(|s| s.state == State::Failed);
-        let again = !only_failed || failed(connector.status.as_ref());
-        if tasks {
-            for task in 0..connector.wanted.tasks.len() as u32 {
-                if !only_failed || failed(connector.task_status.get(&task)) {
-                    connector.task_runs.remove(&task);
-                    // So that a paused connector's failed task becomes PAUSED.
-                    connector.task_status.remove(&task);
-                }
+    /// What a restart covers: the connector's instance, and tasks.
+    pub(crate) fn restarted(&self, name: &str, what: Restart) -> (bool, Vec<u32>) {
+        let Some(connector) = self.connectors.get(name) else { return (false, Vec::new()) };
+        let covered = |status: Option<&Status>| {
+            !what.only_failed || status.is_some_and(|status| status.state == State::Failed)
+        };
+        let tasks = 0..connector.wanted.tasks.len() as u32;
+        let tasks = tasks
+            .filter(|task| what.include_tasks && covered(connector.task_status.get(task)))
+            .collect();
+        (covered(connector.status.as_ref()), tasks)
+    }
+
+    fn restart(&mut self, name: &str, what: Restart, effects: &mut Vec<Effect>) {
+        let (instance, tasks) = self.restarted(name, what);
+        if instance {
+            if let Some(connector) = self.connectors.get_mut(name)
+                && let Some(status) = &mut connector.status
+            {
+                status.state = State::Restarting;
+                let subject = Subject::Connector(name.to_owned());
+                effects.push(Effect::Status(subject, Some(status.clone())));
             }
-        }
-        if again {
             self.start_connector(name, effects);
         }
-        if tasks {
+        self.restart_tasks(name, &tasks, effects);
+    }
+
+    fn restart_tasks(&mut self, name: &str, tasks: &[u32], effects: &mut Vec<Effect>) {
+        let Some(connector) = self.connectors.get_mut(name) else { return };
+        let there = connector.wanted.tasks.len();
+        for task in tasks.iter().filter(|task| (**task as usize) < there) {
+            connector.task_runs.remove(task);
+            // Also a failed task of a paused connector: it becomes PAUSED.
+            if let Some(status) = connector.task_status.get_mut(task) {
+                status.state = State::Restarting;
+                let subject = Subject::Task(name.to_owned(), *task);
+                effects.push(Effect::Status(subject, Some(status.clone())));
+            }
+        }
+        if !tasks.is_empty() {
             self.start_tasks(name, effects);
+        }
+    }
+
+    fn forget_topics(&mut self, name: &str, effects: &mut Vec<Effect>) {
+        let Some(connector) = self.connectors.get_mut(name) else { return };
+        for topic in std::mem::take(&mut connector.topics) {
+            effects.push(Effect::Topic { connector: name.to_owned(), topic, task: None });
+        }
+    }
+
+    fn leave(&mut self, effects: &mut Vec<Effect>) {
+        let unassign = |subject, status: &mut Option<&mut Status>| {
+            let status = status.as_mut().filter(|status| status.state != State::Failed)?;
+            status.state = State::Unassigned;
+            Some(Effect::Status(subject, Some(status.clone())))
+        };
+        for (name, connector) in &mut self.connectors {
+            let subject = Subject::Connector(name.clone());
+            if connector.wanted.target != TargetState::Stopped {
+                effects.extend(unassign(subject, &mut connector.status.as_mut()));
+            }
+            for (task, status) in &mut connector.task_status {
+                let subject = Subject::Task(name.clone(), *task);
+                effects.extend(unassign(subject, &mut Some(status)));
+            }
         }
     }
 }
@@ -353,13 +426,14 @@ impl Connector {
             wanted,
             status: None,
             task_status: BTreeMap::new(),
+            topics: BTreeSet::new(),
             run: None,
             task_runs: BTreeMap::new(),
         }
     }
 
     fn subjects(&self, name: &str) -> Vec<Subject> {
-        let tasks: std::collections::BTreeSet<u32> =
+        let tasks: BTreeSet<u32> =
             self.task_runs.keys().chain(self.task_status.keys()).copied().collect();
         let mut all = vec![Subject::Connector(name.to_owned())];
         all.extend(tasks.into_iter().map(|task| Subject::Task(name.to_owned(), task)));

@@ -119,8 +119,44 @@ fn a_failed_task_stays_failed_when_paused_and_restarts_on_demand() {
     assert_eq!((state(&model, 0), state(&model, 1)), (State::Failed, State::Paused));
     let resumed = settle(&mut model, target("a", TargetState::Started));
     assert!(!started(&resumed).contains(&subject));
-    let restart = Event::Restart { connector: "a".into(), include_tasks: true, only_failed: true };
-    assert_eq!(started(&settle(&mut model, restart)), [subject]);
+    let what = Restart { include_tasks: true, only_failed: true };
+    let restarted = settle(&mut model, Event::Restart { connector: "a".into(), what });
+    assert_eq!(started(&restarted), [subject]);
+    assert_eq!(state(&model, 0), State::Restarting);
+}
+
+#[test]
+fn topics_are_remembered_once_and_forgotten_with_the_connector() {
+    let mut model = loaded();
+    settle(&mut model, put("a", "x"));
+    let used =
+        || Event::Observed(Observed::Topic { connector: "a".into(), task: 1, topic: "t".into() });
+    let told = |task| Effect::Topic { connector: "a".into(), topic: "t".into(), task };
+    assert_eq!(settle(&mut model, used()), [told(Some(1))]);
+    assert_eq!(settle(&mut model, used()), []);
+    assert_eq!(settle(&mut model, Event::ResetTopics { connector: "a".into() }), [told(None)]);
+    assert_eq!(settle(&mut model, used()), [told(Some(1))]);
+    let removed = settle(&mut model, Event::Stored(Stored::Removed { name: "a".into() }));
+    assert!(removed.contains(&told(None)));
+    assert_eq!(settle(&mut model, used()), [], "of a connector that is gone");
+}
+
+#[test]
+fn a_worker_that_leaves_says_so_of_what_it_ran() {
+    let mut model = loaded();
+    for (name, state) in [("run", TargetState::Started), ("stop", TargetState::Stopped)] {
+        settle(&mut model, target(name, state));
+        settle(&mut model, put(name, "x"));
+    }
+    let (subject, run) = (Subject::Connector("run".into()), run_of(&model, "run"));
+    settle(
+        &mut model,
+        Event::Observed(Observed::Running { subject: subject.clone(), run, version: "1".into() }),
+    );
+    let left = settle(&mut model, Event::Leaving);
+    let [Effect::Status(who, Some(status))] = &left[..] else { panic!("{left:?}") };
+    assert_eq!((who, status.state), (&subject, State::Unassigned));
+    assert_eq!(model.connectors["stop"].status.as_ref().unwrap().state, State::Stopped);
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -134,9 +170,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         (name.clone(), state).prop_map(|(n, s)| target(n, s)),
         (name.clone(), any::<bool>(), any::<bool>()).prop_map(|(n, t, f)| Event::Restart {
             connector: n.into(),
-            include_tasks: t,
-            only_failed: f
+            what: Restart { include_tasks: t, only_failed: f }
         }),
+        (prop::sample::select(vec!["a", "b"]), 0u32..3)
+            .prop_map(|(n, task)| Event::RestartTask { connector: n.into(), task }),
         (name, 0u64..20, 0usize..4).prop_map(|(n, run, tasks)| {
             let configs = (0..tasks).map(|t| config(&t.to_string())).collect();
             Event::Observed(Observed::Tasks { connector: n.into(), run, configs })
@@ -149,7 +186,7 @@ proptest! {
     #[test]
     fn effects_keep_step_with_the_state(events in prop::collection::vec(any_event(), 0..60)) {
         let mut model = loaded();
-        let mut running = std::collections::BTreeSet::new();
+        let mut running = BTreeSet::new();
         for event in events {
             for effect in settle(&mut model, event) {
                 match effect {
@@ -159,7 +196,7 @@ proptest! {
                 }
             }
         }
-        let mut wanted = std::collections::BTreeSet::new();
+        let mut wanted = BTreeSet::new();
         for (name, connector) in &model.connectors {
             if connector.wanted.target == TargetState::Started {
                 wanted.insert(Subject::Connector(name.clone()));

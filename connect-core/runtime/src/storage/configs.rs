@@ -12,7 +12,9 @@ use connect_core::{
 use serde_json::{Value as Json, json};
 
 use super::StateLog;
-use crate::{config::WorkerConfig, herder::TargetState};
+use crate::{config::WorkerConfig, herder::TargetState, loggers::Level};
+
+const LOGGER: &str = "logger-cluster-";
 
 /// A change of what is wanted, as the config topic tells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,11 @@ pub(crate) enum Stored {
     Commit {
         name: String,
         tasks: u32,
+    },
+    /// The level of a logger, on every worker.
+    Logger {
+        name: String,
+        level: Level,
     },
 }
 
@@ -89,10 +96,13 @@ fn to_entries(change: &Stored) -> Vec<(Bytes, Option<Bytes>)> {
         Stored::Commit { name, tasks } => {
             vec![entry(format!("commit-{name}"), Some(json!({"tasks": tasks})))]
         }
+        Stored::Logger { name, level } => {
+            vec![entry(format!("{LOGGER}{name}"), Some(json!({"level": level.name()})))]
+        }
     }
 }
 
-/// Reads an entry; those of other kinds (session keys, restart requests, logger levels) are none.
+/// Reads an entry; those of other kinds (session keys, restart requests) are none.
 fn from_entry(entry: &Entry) -> Option<Stored> {
     let key = std::str::from_utf8(&entry.key).ok()?;
     let read = || -> Result<Option<Stored>> {
@@ -134,6 +144,11 @@ fn from_entry(entry: &Entry) -> Option<Stored> {
             let tasks = tasks.ok_or_else(|| Error::data("no number of tasks"))?;
             return Ok(Some(Stored::Commit { name: name.to_owned(), tasks }));
         }
+        if let Some(name) = key.strip_prefix(LOGGER) {
+            let level = value["level"].as_str().and_then(Level::parse);
+            let level = level.ok_or_else(|| Error::data("unknown level"))?;
+            return Ok(Some(Stored::Logger { name: name.to_owned(), level }));
+        }
         Ok(None)
     };
     read().unwrap_or_else(|error| {
@@ -171,6 +186,7 @@ mod tests {
             Stored::Task { name: name(), task: 0, config },
             Stored::Commit { name: name(), tasks: 1 },
             Stored::Target { name: name(), target: TargetState::Stopped },
+            Stored::Logger { name: name(), level: Level::Warn },
         ];
         let entries: Vec<_> = changes.iter().flat_map(shown).collect();
         let expected = [
@@ -178,6 +194,7 @@ mod tests {
             ("task-a-b-0", r#"{"properties":{"topic":"t"}}"#),
             ("commit-a-b", r#"{"tasks":1}"#),
             ("target-state-a-b", r#"{"state":"PAUSED","state.v2":"STOPPED"}"#),
+            ("logger-cluster-a-b", r#"{"level":"WARN"}"#),
         ];
         let expected: Vec<_> =
             expected.iter().map(|(k, v)| ((*k).to_owned(), Some((*v).to_owned()))).collect();

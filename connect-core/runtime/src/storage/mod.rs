@@ -8,4 +8,4 @@ mod statuses;
 pub(crate) use configs::{ConfigStore, Stored};
 pub(crate) use log::StateLog;
 pub(crate) use offsets::OffsetStore;
-pub(crate) use statuses::{StatusStore, Subject};
+pub(crate) use statuses::{StatusStore, Statuses, Subject};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use connect_core::{
     data::Text,
     error::{Error, Result},
+    source::OffsetChange,
     transport::{OffsetCommit, Transport},
 };
 use serde_json::Value as Json;
@@ -16,7 +17,8 @@ use serde_json::Value as Json;
 use super::StateLog;
 use crate::config::WorkerConfig;
 
-type Offsets = HashMap<(String, String), Json>;
+/// By connector and canonical partition: the partition as it was written, and the offset.
+type Offsets = HashMap<(String, String), (Json, Json)>;
 
 /// Source offsets by connector and partition. Cheap to clone.
 #[derive(Clone)]
@@ -68,7 +70,7 @@ impl OffsetStore {
             let offset = entry.value.as_ref().and_then(|value| serde_json::from_slice(value).ok());
             match offset {
                 None | Some(Json::Null) => drop(offsets.remove(&key)),
-                Some(offset) => drop(offsets.insert(key, offset)),
+                Some(offset) => drop(offsets.insert(key, (partition, offset))),
             }
         }
         Ok(())
@@ -77,7 +79,31 @@ impl OffsetStore {
     /// The stored offset of a partition, as of the last [`refresh`](Self::refresh).
     pub(crate) fn get(&self, connector: &str, partition: &Json) -> Option<Json> {
         let offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
-        offsets.get(&(connector.to_owned(), canonical(partition))).cloned()
+        let found = offsets.get(&(connector.to_owned(), canonical(partition)));
+        found.map(|(_, offset)| offset.clone())
+    }
+
+    /// Every partition of a connector with its offset, as of the last [`refresh`](Self::refresh), in a stable order.
+    pub(crate) fn of(&self, connector: &str) -> Vec<(Json, Json)> {
+        let offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<_> = offsets.iter().filter(|((name, _), _)| name == connector).collect();
+        found.sort_by(|a, b| a.0.cmp(b.0));
+        found.into_iter().map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// Stores offsets; none forgets one. On return they are durable.
+    pub(crate) async fn write(&self, connector: &str, offsets: &[OffsetChange]) -> Result<()> {
+        let entry = |(partition, offset): &OffsetChange| {
+            let value = offset.as_ref().map(bytes).transpose()?;
+            // The key as it was first written: compaction goes by its bytes.
+            let known = self.of(connector).into_iter().map(|(known, _)| known);
+            let known = known.into_iter().find(|known| canonical(known) == canonical(partition));
+            Ok((bytes(&(connector, known.as_ref().unwrap_or(partition)))?, value))
+        };
+        let entries = offsets.iter().map(entry).collect::<Result<_>>()?;
+        let durable = self.log.lock().await.append(entries).await?;
+        durable.await?;
+        self.refresh().await
     }
 
     /// The record that stores an offset.

@@ -1,7 +1,11 @@
-//! The status topic (`org.apache.kafka.connect.storage.KafkaStatusBackingStore`): `status-connector-N` and
-//! `status-task-N-0`.
+//! The status topic (`org.apache.kafka.connect.storage.KafkaStatusBackingStore`): `status-connector-N`,
+//! `status-task-N-0`, and `status-topic-T:connector-N` for the topics that a connector has used.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use connect_core::{
@@ -52,6 +56,31 @@ struct Value {
     version: Option<String>,
 }
 
+/// Between topic and connector in a key.
+const CONNECTOR: &str = ":connector-";
+
+#[derive(Serialize)]
+struct TopicValue<'a> {
+    topic: TopicStatus<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TopicStatus<'a> {
+    name: &'a str,
+    connector: &'a str,
+    task: u32,
+    discover_timestamp: i64,
+}
+
+/// What the status topic holds.
+#[derive(Default)]
+pub(crate) struct Statuses {
+    pub(crate) statuses: BTreeMap<Subject, Status>,
+    /// Connector and topic.
+    pub(crate) topics: BTreeSet<(String, String)>,
+}
+
 pub(crate) struct StatusStore(StateLog);
 
 impl StatusStore {
@@ -65,10 +94,17 @@ impl StatusStore {
         log.await.map(Self)
     }
 
-    /// All statuses that are stored.
-    pub(crate) async fn read(&mut self) -> Result<BTreeMap<Subject, Status>> {
-        let mut statuses = BTreeMap::new();
+    /// All that is stored.
+    pub(crate) async fn read(&mut self) -> Result<Statuses> {
+        let mut read = Statuses::default();
         for Entry { key, value } in self.0.read_to_end().await? {
+            if let Some((connector, topic)) = parse_topic(&key) {
+                match value {
+                    Some(_) => read.topics.insert((connector, topic)),
+                    None => read.topics.remove(&(connector, topic)),
+                };
+                continue;
+            }
             let Some(subject) = Subject::parse(&key) else { continue };
             let value = value.and_then(|value| serde_json::from_slice::<Value>(&value).ok());
             let status = value.and_then(|value| {
@@ -80,11 +116,28 @@ impl StatusStore {
                 })
             });
             match status {
-                Some(status) => drop(statuses.insert(subject, status)),
-                None => drop(statuses.remove(&subject)),
+                Some(status) => drop(read.statuses.insert(subject, status)),
+                None => drop(read.statuses.remove(&subject)),
             }
         }
-        Ok(statuses)
+        Ok(read)
+    }
+
+    /// Writes that a task has used a topic, or, without task, that it is forgotten.
+    pub(crate) async fn write_topic(
+        &mut self,
+        connector: &str,
+        topic: &str,
+        task: Option<u32>,
+    ) -> Result<Durable> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let discover_timestamp = now.as_millis() as i64;
+        let value = task.map(|task| TopicValue {
+            topic: TopicStatus { name: topic, connector, task, discover_timestamp },
+        });
+        let value = value.and_then(|value| serde_json::to_vec(&value).ok()).map(Bytes::from);
+        let key = format!("status-topic-{topic}{CONNECTOR}{connector}");
+        self.0.append(vec![(key.into(), value)]).await
     }
 
     /// Writes a status, or that there is none any more. The caller need not wait: a status that was lost in a
@@ -105,4 +158,10 @@ impl StatusStore {
         let value = value.and_then(|value| serde_json::to_vec(&value).ok()).map(Bytes::from);
         self.0.append(vec![(subject.key(), value)]).await
     }
+}
+
+fn parse_topic(key: &[u8]) -> Option<(String, String)> {
+    let rest = std::str::from_utf8(key).ok()?.strip_prefix("status-topic-")?;
+    let (topic, connector) = rest.split_once(CONNECTOR)?;
+    Some((connector.to_owned(), topic.to_owned()))
 }

@@ -15,8 +15,8 @@ pub(super) const PARTITIONS: &str = "task.partitions";
 
 /// Runs until stopped.
 pub(super) async fn run(runner: &Runner, plugin: &dyn Plugin, config: Properties) -> Result<()> {
-    let common: ConnectorConfig = parse(&config)?;
-    let properties = runner.context.config.plugin_properties(&config);
+    let properties = runner.plugin_properties(&config)?;
+    let common: ConnectorConfig = parse(&properties)?;
     let connecting = runner.retrying("connecting", || plugin.connect(&properties)).await?;
     let Some(connected) = connecting else { return Ok(()) };
     runner.running(plugin);

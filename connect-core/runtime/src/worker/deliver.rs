@@ -90,7 +90,7 @@ async fn pass_over(
         Some(&part.messages[at].1)
     });
     let message = found.ok_or_else(|| Error::internal("a record that was not fetched"))?;
-    let errant = Errant { origin: &record.origin, offset: record.offset, message };
+    let errant = Errant::Fetched { origin: &record.origin, offset: record.offset, message };
     policy.errant(Stage::TaskPut, errant, error).await
 }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use connect_core::{
+    config::{Properties, parse},
     data::Value,
     record::Record,
     sink::{Retry, TopicPartition},
@@ -10,7 +11,7 @@ use connect_core::{
 use connect_core_log::EmbeddedLog;
 
 use super::*;
-use crate::config::{SinkConfig, Tolerance};
+use crate::config::{ConnectorConfig, QueueConfig, Tolerance};
 
 /// What a sink does at each put.
 #[derive(Clone, Copy, PartialEq)]
@@ -76,16 +77,19 @@ async fn run(
 ) -> (Result<bool>, Sink, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let log = EmbeddedLog::open(dir.path()).unwrap();
-    let sink: SinkConfig = connect_core::config::parse(
-        &[
-            ("errors.deadletterqueue.topic.name", "dlq"),
-            ("errors.deadletterqueue.context.headers.enable", "true"),
-        ]
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .into(),
-    )
-    .unwrap();
-    let mut policy = ErrorPolicy::open(&log, ("c", 0), (tolerance, false), &sink).await.unwrap();
+    let tolerance = if tolerance == Tolerance::All { "all" } else { "none" };
+    let config = [
+        ("name", "c"),
+        ("connector.class", "C"),
+        ("errors.tolerance", tolerance),
+        ("errors.deadletterqueue.topic.name", "dlq"),
+        ("errors.deadletterqueue.context.headers.enable", "true"),
+    ];
+    let config = config.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let (common, queue): (ConnectorConfig, QueueConfig) =
+        (parse(&config).unwrap(), parse(&config).unwrap());
+    let client = Properties::new();
+    let mut policy = ErrorPolicy::open(&log, ("c", 0), &common, &queue, &client).await.unwrap();
     let origin = TopicPartition { topic: "t".into(), partition: 0 };
     let messages = (0..count)
         .map(|n| (n * 2, Message { key: Some(n.to_string().into()), ..Message::default() }));

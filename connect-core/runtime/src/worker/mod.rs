@@ -1,11 +1,15 @@
 //! Runs what the herder decides: connector instances, and source and sink tasks, each in a task of its own that
 //! ends when its token is cancelled.
 
+mod chain;
 mod codec;
 mod connector;
 mod deliver;
+mod sink_reader;
 mod sink_task;
+mod source_batch;
 mod source_task;
+mod topics;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -24,22 +28,29 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config,
+    config::{self, below},
     herder::Observed,
+    providers::Providers,
     storage::{OffsetStore, Subject},
 };
+
+pub(crate) use topics::TopicTracker;
 
 /// Pause after a retriable error of a source, a start or a listing; doubles.
 const BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// Beyond the graceful time-out, before what doesn't end is given up.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// What every connector and task is given.
 pub(crate) struct Context {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) registry: Registry,
     pub(crate) config: config::Worker,
+    pub(crate) providers: Providers,
     pub(crate) offsets: OffsetStore,
     pub(crate) observed: UnboundedSender<Observed>,
+    pub(crate) topics: TopicTracker,
 }
 
 impl Context {
@@ -59,8 +70,24 @@ impl Context {
     }
 }
 
+/// The consumer group of a sink (`org.apache.kafka.connect.util.SinkUtils.consumerGroupId`).
+pub(crate) fn consumer_group(context: &Context, name: &str, config: &Properties) -> String {
+    let own = config.get("consumer.override.group.id");
+    let own = own.or_else(|| context.config.properties.get("consumer.group.id"));
+    own.cloned().unwrap_or_else(|| format!("connect-{name}"))
+}
+
+/// Settings of a task's client: the worker's, and the connector's on top.
+fn client_properties(context: &Context, client: &str, config: &Properties) -> Properties {
+    let mut properties = below(&context.config.properties, &format!("{client}."));
+    properties.extend(below(config, &format!("{client}.override.")));
+    properties
+}
+
 struct Running {
     stop: CancellationToken,
+    /// Cancelled when it has ended.
+    ended: CancellationToken,
     done: JoinHandle<()>,
 }
 
@@ -79,13 +106,28 @@ impl Worker {
         &self.context
     }
 
+    pub(crate) fn shared_context(&self) -> Arc<Context> {
+        Arc::clone(&self.context)
+    }
+
+    /// Tokens that are cancelled when what runs of a connector has ended.
+    pub(crate) fn ended(&self, name: &str) -> Vec<CancellationToken> {
+        let of = |subject: &Subject| match subject {
+            Subject::Connector(of) | Subject::Task(of, _) => of == name,
+        };
+        let running = self.running.iter().filter(|(subject, _)| of(subject));
+        running.map(|(_, running)| running.ended.clone()).collect()
+    }
+
     /// Starts a connector or task, after the one that runs under the same subject has ended.
     pub(crate) fn start(&mut self, subject: Subject, run: u64, config: Properties) {
         self.stop(&subject);
         let previous = self.running.remove(&subject);
-        let stop = CancellationToken::new();
+        let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let (context, token, key) = (Arc::clone(&self.context), stop.clone(), subject.clone());
+        let guard = ended.clone().drop_guard();
         let done = tokio::spawn(async move {
+            let _guard = guard;
             if let Some(previous) = previous {
                 // It reports its own panics.
                 let _ = previous.done.await;
@@ -93,7 +135,7 @@ impl Worker {
             let runner = Runner { context, subject: key, run, stop: token };
             runner.run(config).await;
         });
-        self.running.insert(subject, Running { stop, done });
+        self.running.insert(subject, Running { stop, ended, done });
     }
 
     /// Tells it to stop; it ends when what it has in hand is durable.
@@ -132,7 +174,17 @@ impl Runner {
         // In a task of its own: a panic in a plugin fails that plugin, and says so.
         let runner = Arc::new(self);
         let inner = Arc::clone(&runner);
-        let result = tokio::spawn(async move { inner.serve(config).await }).await;
+        let mut serving = tokio::spawn(async move { inner.serve(config).await });
+        let result = tokio::select! {
+            result = &mut serving => result,
+            () = runner.overdue() => {
+                serving.abort();
+                return tracing::warn!(
+                    subject = ?runner.subject,
+                    "did not stop within task.shutdown.graceful.timeout.ms; what it had in hand will be read again"
+                );
+            }
+        };
         let error = match result {
             Ok(Ok(())) => return tracing::info!(subject = ?runner.subject, "stopped"),
             Ok(Err(error)) => error,
@@ -141,6 +193,19 @@ impl Runner {
         tracing::error!(subject = ?runner.subject, error = %error.trace().trim_end(), "failed");
         let (subject, trace) = (runner.subject.clone(), error.trace());
         runner.context.observe(Observed::Failed { subject, run: runner.run, trace });
+    }
+
+    /// Resolves when it should have ended by now.
+    async fn overdue(&self) {
+        self.stop.cancelled().await;
+        // The loops know the time-out themselves; this is for what does not even look.
+        sleep(self.context.config.config.shutdown_timeout.get() * 2 + MARGIN).await;
+    }
+
+    /// The configuration with what its variables stand for, and where host names lead.
+    fn plugin_properties(&self, config: &Properties) -> Result<Properties> {
+        let resolved = self.context.providers.resolve_all(config)?;
+        Ok(self.context.config.plugin_properties(&resolved))
     }
 
     async fn serve(&self, config: Properties) -> Result<()> {

@@ -1,22 +1,32 @@
 //! The loop of a sink task: fetch, convert, put, and only then commit. One batch is decoded while the one before is
 //! being written.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use connect_core::{
     config::{Properties, parse},
     error::{Error, Result},
     plugin::{Connected, Plugin},
-    sink::{Offsets, SinkBatch, SinkRecord, SinkTask, TopicPartition},
-    transport::{Consumer, ConsumerOptions, Fetch, Fetched},
+    sink::{Offsets, SinkTask},
+    transport::ConsumerOptions,
 };
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Runner, codec::Codec, deliver::deliver};
+use super::{
+    Runner,
+    chain::Chain,
+    client_properties,
+    codec::Codec,
+    consumer_group,
+    deliver::deliver,
+    sink_reader::{Decoded, Read, Reader},
+};
 use crate::{
-    config::{ConnectorConfig, SinkConfig, below},
-    errors::{Errant, ErrorPolicy, Stage},
+    config::{ConnectorConfig, QueueConfig, SinkConfig},
+    errors::{Errant, ErrorPolicy, RetryPolicy},
+    herder::Observed,
+    storage::Subject,
 };
 
 /// Most records in one put, unless `consumer.override.max.poll.records` says otherwise. The JVM's 500 would make
@@ -34,19 +44,22 @@ pub(super) async fn run(
     config: Properties,
 ) -> Result<()> {
     let context = &runner.context;
+    let config = runner.plugin_properties(&config)?;
     let common: ConnectorConfig = parse(&config)?;
     let sink: SinkConfig = parse(&config)?;
+    let queue: QueueConfig = parse(&config)?;
     let codec = Codec::open(&context.config, &context.registry, &common, &config)?;
-    let properties = context.config.plugin_properties(&config);
-    let open = async || match plugin.connect(&properties).await? {
+    let chain = Chain::open(&context.registry, &common.transforms, &config)?;
+    let open = async || match plugin.connect(&config).await? {
         Connected::Sink(sink) => sink.task().await,
         Connected::Source(_) => Err(Error::internal("a source in place of a sink")),
     };
     let Some(writer) = runner.retrying("starting the task", open).await? else { return Ok(()) };
-    let errors = (common.tolerance, common.log_errors);
-    let policy = ErrorPolicy::open(&*context.transport, (name, task), errors, &sink).await?;
-    let mut client = below(&context.config.properties, "consumer.");
-    client.extend(below(&config, "consumer.override."));
+    let producer = client_properties(context, "producer", &config);
+    let policy =
+        ErrorPolicy::open(&*context.transport, (name, task), &common, &queue, &producer).await?;
+    let mut client = client_properties(context, "consumer", &config);
+    client.remove("group.id");
     let max_messages = match client.get("max.poll.records") {
         None => MAX_RECORDS,
         Some(text) => text.parse().map_err(|_| {
@@ -55,9 +68,8 @@ pub(super) async fn run(
             ))
         })?,
     };
-    let group = client.remove("group.id").unwrap_or_else(|| format!("connect-{name}"));
     let options = ConsumerOptions {
-        group,
+        group: consumer_group(context, name, &config),
         client_id: format!("connector-consumer-{name}-{task}"),
         subscription: sink.subscription(),
         max_messages,
@@ -68,7 +80,13 @@ pub(super) async fn run(
     let interval = context.config.config.offset_flush_interval.get();
     let graceful = context.config.config.shutdown_timeout.get();
     let mut task = SinkLoop {
-        reader: Reader { consumer, codec, owned: Vec::new() },
+        reader: Reader::new(
+            consumer,
+            codec,
+            chain,
+            RetryPolicy::new(&common),
+            context.topics.task(),
+        ),
         writer,
         policy,
         done: Offsets::new(),
@@ -79,78 +97,8 @@ pub(super) async fn run(
     let result = task.run(runner).await;
     // Also after an error: what was delivered before it should not be delivered again.
     let committed = timeout(graceful, task.commit()).await.unwrap_or(Ok(()));
-    let closed = timeout(graceful, task.reader.consumer.close()).await.unwrap_or(Ok(()));
+    let closed = timeout(graceful, task.reader.consumer().close()).await.unwrap_or(Ok(()));
     result.and(committed).and(closed)
-}
-
-/// The half that reads: it goes on while the other half writes.
-struct Reader {
-    consumer: Box<dyn Consumer>,
-    codec: Codec,
-    owned: Vec<Arc<TopicPartition>>,
-}
-
-/// What the reader found.
-enum Read {
-    Assigned(Vec<TopicPartition>),
-    Revoked,
-    Lost(Vec<TopicPartition>),
-    Batch(Decoded),
-}
-
-/// A batch, with the messages it was decoded from and those that could not be.
-struct Decoded {
-    batch: SinkBatch,
-    fetched: Vec<Fetched>,
-    /// Position in `fetched`, stage, and error.
-    errant: Vec<((usize, usize), Stage, Error)>,
-}
-
-impl Decoded {
-    /// Offsets after everything that was fetched, decodable or not.
-    fn next_offsets(&self) -> Offsets {
-        let last = self
-            .fetched
-            .iter()
-            .filter_map(|part| Some((part.origin.clone(), part.messages.last()?.0 + 1)));
-        last.collect()
-    }
-}
-
-impl Reader {
-    /// Cancel safe, as the consumer's fetch is the only await.
-    async fn read(&mut self) -> Result<Read> {
-        Ok(match self.consumer.fetch().await? {
-            Fetch::Assigned(partitions) => Read::Assigned(partitions),
-            Fetch::Revoked(_) => Read::Revoked,
-            Fetch::Lost(partitions) => Read::Lost(partitions),
-            Fetch::Messages(fetched) => Read::Batch(self.decode(fetched)),
-        })
-    }
-
-    fn decode(&mut self, fetched: Vec<Fetched>) -> Decoded {
-        let count = fetched.iter().map(|part| part.messages.len()).sum();
-        let mut records = Vec::with_capacity(count);
-        let mut errant = Vec::new();
-        for (at, part) in fetched.iter().enumerate() {
-            let known = self.owned.iter().position(|known| **known == part.origin);
-            let known = known.unwrap_or_else(|| {
-                self.owned.push(Arc::new(part.origin.clone()));
-                self.owned.len() - 1
-            });
-            let origin = &self.owned[known];
-            for (i, (offset, message)) in part.messages.iter().enumerate() {
-                match self.codec.decode(&origin.topic, origin.partition, message) {
-                    Ok(record) => {
-                        let origin = Arc::clone(origin);
-                        records.push(SinkRecord { record, origin, offset: *offset });
-                    }
-                    Err((stage, error)) => errant.push(((at, i), stage, error)),
-                }
-            }
-        }
-        Decoded { batch: SinkBatch { records }, fetched, errant }
-    }
 }
 
 struct SinkLoop {
@@ -193,7 +141,7 @@ impl SinkLoop {
                 Read::Assigned(partitions) => {
                     let starts = self.writer.open(&partitions).await?;
                     if !starts.is_empty() {
-                        self.reader.consumer.seek(&starts).await?;
+                        self.reader.consumer().seek(&starts).await?;
                     }
                 }
                 // The consumer lets them go at the next fetch.
@@ -214,10 +162,15 @@ impl SinkLoop {
     /// Delivers a batch while the next is read. None when told to stop.
     async fn deliver(&mut self, decoded: Decoded, runner: &Runner) -> Result<Option<Option<Read>>> {
         let next = decoded.next_offsets();
-        let Decoded { batch, fetched, errant } = decoded;
+        let Decoded { batch, fetched, errant, new_topics } = decoded;
+        for topic in new_topics {
+            let Subject::Task(connector, task) = runner.subject.clone() else { continue };
+            runner.context.observe(Observed::Topic { connector, task, topic: topic.to_string() });
+        }
         for ((part, at), stage, error) in errant {
             let (offset, message) = &fetched[part].messages[at];
-            let errant = Errant { origin: &fetched[part].origin, offset: *offset, message };
+            let errant =
+                Errant::Fetched { origin: &fetched[part].origin, offset: *offset, message };
             self.policy.errant(stage, errant, error).await?;
         }
         let mut ahead = None;
@@ -251,7 +204,7 @@ impl SinkLoop {
             return Ok(());
         }
         let offsets = std::mem::take(&mut self.done);
-        match self.reader.consumer.commit(&offsets).await {
+        match self.reader.consumer().commit(&offsets).await {
             Err(error) if error.is_retriable() => {
                 // They are delivered; a later commit covers them, or they are delivered again.
                 tracing::warn!(error = %error.trace().trim_end(), "committing offsets failed; trying again");

@@ -13,10 +13,15 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
 use serde_json::Value as Json;
 use tokio::time::{sleep, timeout};
 
-use super::{Backoff, Runner, codec::Codec, connector::PARTITIONS};
+use super::{
+    Backoff, Context, Runner, chain::Chain, client_properties, codec::Codec, connector::PARTITIONS,
+    source_batch::Pipeline, topics::TaskTopics,
+};
 use crate::{
-    config::{ConnectorConfig, below},
-    storage::OffsetStore,
+    config::{ConnectorConfig, QueueConfig},
+    errors::{ErrorPolicy, RetryPolicy},
+    herder::Observed,
+    topic_creation::TopicCreation,
 };
 
 /// Appends that may be on their way; with a full window the source is not polled (back-pressure).
@@ -33,34 +38,44 @@ pub(super) async fn run(
     config: Properties,
 ) -> Result<()> {
     let context = &runner.context;
+    let config = runner.plugin_properties(&config)?;
     let common: ConnectorConfig = parse(&config)?;
+    let queue: QueueConfig = parse(&config)?;
     let codec = Codec::open(&context.config, &context.registry, &common, &config)?;
+    let chain = Chain::open(&context.registry, &common.transforms, &config)?;
+    let creation = match context.config.config.topic_creation {
+        true => TopicCreation::open(&config)?,
+        false => None,
+    };
     let partitions = config.get(PARTITIONS).map_or("[]", String::as_str);
     let partitions: Vec<Json> = serde_json::from_str(partitions)
         .map_err(|e| Error::config("task.partitions is not a JSON list").with_source(e))?;
-    let properties = context.config.plugin_properties(&config);
     let open = async || {
         context.offsets.refresh().await?;
         let assigned = partitions
             .iter()
             .map(|partition| (partition.clone(), context.offsets.get(name, partition)));
-        match plugin.connect(&properties).await? {
+        match plugin.connect(&config).await? {
             Connected::Source(source) => source.task(assigned.collect()).await,
             Connected::Sink(_) => Err(Error::internal("a sink in place of a source")),
         }
     };
     let Some(source) = runner.retrying("starting the task", open).await? else { return Ok(()) };
-    let mut client = below(&context.config.properties, "producer.");
-    client.extend(below(&config, "producer.override."));
+    let client = client_properties(context, "producer", &config);
+    let policy =
+        ErrorPolicy::open(&*context.transport, (name, task), &common, &queue, &client).await?;
     let client_id = format!("connector-producer-{name}-{task}");
     let producer = context.transport.producer(&client_id, &client).await?;
     runner.running(plugin);
     let mut task = SourceLoop {
         name,
+        task,
         source,
-        codec,
+        pipeline: Pipeline { chain, codec, retry: RetryPolicy::new(&common), policy },
+        creation,
+        topics: context.topics.task(),
         producer,
-        offsets: &context.offsets,
+        context,
         window: FuturesOrdered::new(),
         progress: VecDeque::new(),
     };
@@ -73,10 +88,13 @@ pub(super) async fn run(
 
 struct SourceLoop<'r> {
     name: &'r str,
+    task: u32,
     source: Box<dyn DynSourceTask>,
-    codec: Codec,
+    pipeline: Pipeline,
+    creation: Option<TopicCreation>,
+    topics: TaskTopics,
     producer: Box<dyn Producer>,
-    offsets: &'r OffsetStore,
+    context: &'r Context,
     window: FuturesOrdered<Durable>,
     /// What the appends in the window cover, in the same order.
     progress: VecDeque<Progress>,
@@ -151,25 +169,18 @@ impl SourceLoop<'_> {
 
     async fn append(&mut self, batch: ErasedBatch) -> Result<()> {
         let ErasedBatch { partition, offset, topic, records } = batch;
-        let mut messages: Vec<(_, Vec<_>)> = vec![(topic, Vec::with_capacity(records.len()))];
-        for record in &records {
-            let message = self.codec.encode(record).map_err(|(stage, error)| {
-                Error::data("Tolerance exceeded in error handler")
-                    .context("stage", stage.name())
-                    .with_source(error)
-            })?;
-            // A record of its own topic starts a new run, so that order is kept.
-            let last = messages
-                .last_mut()
-                .filter(|(topic, _)| record.topic.as_ref().is_none_or(|own| own == topic));
-            match (last, &record.topic) {
-                (Some((_, run)), _) => run.push(message),
-                (None, Some(own)) => messages.push((own.clone(), vec![message])),
-                (None, None) => {}
+        let messages = self.pipeline.messages(records, &topic, &partition).await?;
+        for (topic, _) in &messages {
+            if self.topics.is_new(topic) {
+                if let Some(creation) = &mut self.creation {
+                    creation.ensure(&*self.context.transport, topic).await?;
+                }
+                let (connector, topic) = (self.name.to_owned(), topic.to_string());
+                self.context.observe(Observed::Topic { connector, task: self.task, topic });
             }
         }
         let commit = match &offset {
-            Some(offset) => Some(self.offsets.commit(self.name, &partition, offset)?),
+            Some(offset) => Some(self.context.offsets.commit(self.name, &partition, offset)?),
             None => None,
         };
         // Invariant 1: the transport stores the offset with the records, or after them.

@@ -7,15 +7,13 @@ use std::{
 
 use super::tokens::{Tokens, trim};
 use crate::data::{
-    Decimal, Schema, Type, Value,
+    Decimal, MAX_SCALE, Schema, Type, Value,
     calendar::{self, DAY},
     java,
 };
 
 /// Deeper arrays and maps are text: the stack is not for the sender of a header to fill.
 const MAX_DEPTH: usize = 100;
-/// A larger exponent makes a number text: written out, it would fill the memory.
-const MAX_SCALE: u32 = 10_000;
 
 /// The value that a text means, with its schema: a number of the smallest type that holds it, a boolean, a date, a
 /// time or a timestamp, an array, a map, null, or else the text itself.
@@ -363,6 +361,7 @@ fn number(token: &str) -> Option<(Shape, Value)> {
             return number;
         }
     }
+    // With a larger exponent it stays text: written out, it would fill the memory.
     (decimal.scale().unsigned_abs() <= MAX_SCALE).then(|| {
         let schema = Schema::decimal(decimal.scale());
         (Shape::Of(Arc::new(schema)), decimal.into())

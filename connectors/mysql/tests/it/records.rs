@@ -18,10 +18,10 @@ fn batch(
     schemas: bool,
     messages: &[(Option<&str>, Option<&str>)],
 ) -> SinkBatch {
-    let config = connect_core::config::Properties::from([(
-        "schemas.enable".to_owned(),
-        schemas.to_string(),
-    )]);
+    let config = connect_core::config::Properties::from([
+        ("schemas.enable".to_owned(), schemas.to_string()),
+        ("converter.type".to_owned(), "value".to_owned()),
+    ]);
     let mut json = JsonConverter::new(connect_core::config::parse(&config).unwrap()).unwrap();
     let origin = Arc::new(TopicPartition { topic: topic.into(), partition: 3 });
     let mut decode = |text: &Option<&str>| {

@@ -1,0 +1,9 @@
+//! The REST API of a worker on the embedded log, over HTTP.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod client;
+mod lifecycle;
+mod records;
+mod reference;
+mod secrets;
+mod security;

@@ -1,0 +1,227 @@
+//! Configuration of the worker (`org.apache.kafka.connect.runtime.distributed.DistributedConfig`).
+
+use connect_core::{
+    config::{Millis, Properties, Resolve, config_def, parse},
+    error::Result,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+fn configs() -> String {
+    "connect-configs".into()
+}
+fn offsets() -> String {
+    "connect-offsets".into()
+}
+fn statuses() -> String {
+    "connect-status".into()
+}
+fn listeners() -> Vec<String> {
+    vec!["http://:8083".into()]
+}
+fn group() -> String {
+    "connect-cluster".into()
+}
+fn replication() -> i16 {
+    3
+}
+fn offset_partitions() -> i32 {
+    25
+}
+fn status_partitions() -> i32 {
+    5
+}
+fn json() -> String {
+    "org.apache.kafka.connect.json.JsonConverter".into()
+}
+fn simple() -> String {
+    "org.apache.kafka.connect.storage.SimpleHeaderConverter".into()
+}
+fn yes() -> bool {
+    true
+}
+
+/// Whether sources may ask for exactly-once delivery (KIP-618).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExactlyOnceSource {
+    /// They may not.
+    #[default]
+    Disabled,
+    /// First step of a rolling upgrade.
+    Preparing,
+    /// They may.
+    Enabled,
+}
+
+/// Keys of the worker (`org.apache.kafka.connect.runtime.distributed.DistributedConfig`).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct WorkerConfig {
+    /// A list of host/port pairs of the Kafka cluster. Without it the worker runs on the embedded log.
+    #[serde(rename = "bootstrap.servers")]
+    pub bootstrap_servers: Option<String>,
+    /// Directory of the embedded log.
+    #[serde(rename = "log.dir")]
+    pub log_dir: Option<String>,
+    /// Where host names lead, as a list of host:port:addr:port.
+    #[serde(default)]
+    pub resolve: Resolve,
+    /// A unique string that identifies the Connect cluster group this worker belongs to.
+    #[serde(rename = "group.id", default = "group")]
+    pub group_id: String,
+    /// The name of the Kafka topic where connector configurations are stored.
+    #[serde(rename = "config.storage.topic", default = "configs")]
+    pub config_topic: String,
+    /// Replication factor used when creating the configuration storage topic.
+    #[serde(rename = "config.storage.replication.factor", default = "replication")]
+    pub config_replication: i16,
+    /// The name of the Kafka topic where source connector offsets are stored.
+    #[serde(rename = "offset.storage.topic", default = "offsets")]
+    pub offset_topic: String,
+    /// Replication factor used when creating the offset storage topic.
+    #[serde(rename = "offset.storage.replication.factor", default = "replication")]
+    pub offset_replication: i16,
+    /// The number of partitions used when creating the offset storage topic.
+    #[serde(rename = "offset.storage.partitions", default = "offset_partitions")]
+    pub offset_partitions: i32,
+    /// The name of the Kafka topic where connector and task status are stored.
+    #[serde(rename = "status.storage.topic", default = "statuses")]
+    pub status_topic: String,
+    /// Replication factor used when creating the status storage topic.
+    #[serde(rename = "status.storage.replication.factor", default = "replication")]
+    pub status_replication: i16,
+    /// The number of partitions used when creating the status storage topic.
+    #[serde(rename = "status.storage.partitions", default = "status_partitions")]
+    pub status_partitions: i32,
+    /// Converter class for the keys of records.
+    #[serde(rename = "key.converter", default = "json")]
+    pub key_converter: String,
+    /// Converter class for the values of records.
+    #[serde(rename = "value.converter", default = "json")]
+    pub value_converter: String,
+    /// Converter class for the headers of records.
+    #[serde(rename = "header.converter", default = "simple")]
+    pub header_converter: String,
+    /// Names of the providers that `${provider:path:key}` in configurations refers to.
+    #[serde(rename = "config.providers", default)]
+    pub config_providers: Vec<String>,
+    /// Whether the worker creates the topics of sources whose configuration has `topic.creation.` keys.
+    #[serde(rename = "topic.creation.enable", default = "yes")]
+    pub topic_creation: bool,
+    /// Whether the topics that each connector uses are remembered.
+    #[serde(rename = "topic.tracking.enable", default = "yes")]
+    pub topic_tracking: bool,
+    /// Whether a user may have the topics of a connector forgotten.
+    #[serde(rename = "topic.tracking.allow.reset", default = "yes")]
+    pub topic_tracking_reset: bool,
+    /// Whether sources may ask for exactly-once delivery.
+    #[serde(rename = "exactly.once.source.support", default)]
+    #[schemars(extend("x-any-case" = true))]
+    pub exactly_once: ExactlyOnceSource,
+    /// Show the values of PASSWORD keys as `[hidden]` in every answer; a `[hidden]` that is sent back means unchanged.
+    #[serde(rename = "rest.secrets.mask", default)]
+    pub mask_secrets: bool,
+    /// List of URIs the REST API will listen on.
+    #[serde(default = "listeners")]
+    pub listeners: Vec<String>,
+    /// Port of the REST API, if listeners is not given (the key of old workers, which people still have).
+    #[serde(rename = "rest.port")]
+    pub rest_port: Option<u16>,
+    /// The host name that other workers and the statuses know this worker by.
+    #[serde(rename = "rest.advertised.host.name")]
+    pub advertised_host: Option<String>,
+    /// The port that other workers and the statuses know this worker by.
+    #[serde(rename = "rest.advertised.port")]
+    pub advertised_port: Option<u16>,
+    /// Most time to wait until the records in flight are durable when a task stops.
+    #[serde(rename = "task.shutdown.graceful.timeout.ms", default)]
+    pub shutdown_timeout: Millis<5000>,
+    /// Interval at which to try committing offsets for tasks.
+    #[serde(rename = "offset.flush.interval.ms", default)]
+    pub offset_flush_interval: Millis<60_000>,
+}
+
+/// A worker's configuration with the properties that are passed on: converters', clients'.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// The keys that the worker itself reads.
+    pub config: WorkerConfig,
+    /// Everything.
+    pub properties: Properties,
+}
+
+/// Prefixes of keys that belong to someone else.
+const PREFIXES: &[&str] = &[
+    "key.converter.",
+    "value.converter.",
+    "header.converter",
+    "producer.",
+    "consumer.",
+    "admin.",
+    "ssl.",
+    "sasl.",
+    "plugin.",
+    "rest.",
+    "log4j",
+    "config.providers.",
+    "listeners.",
+    "access.control.",
+];
+/// Settings that all Kafka clients of the worker share.
+const CLIENT_KEYS: &[&str] = &["security.protocol", "client.id", "client.rack"];
+/// Read by the REST API.
+const REST_KEYS: &[&str] = &["admin.listeners", "response.http.headers.config"];
+
+impl Worker {
+    /// Parses the properties.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](connect_core::error::ErrorKind::Config), naming every bad key.
+    pub fn parse(properties: Properties) -> Result<Self> {
+        Ok(Self { config: parse(&properties)?, properties })
+    }
+
+    /// Keys that nothing reads, for one warning.
+    pub fn unknown_keys(&self) -> Vec<&str> {
+        let known = config_def::<WorkerConfig>();
+        let keys = self.properties.keys().filter(|key| {
+            !known.iter().any(|k| k.name == **key)
+                && !PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+                && !CLIENT_KEYS.contains(&key.as_str())
+                && !REST_KEYS.contains(&key.as_str())
+        });
+        keys.map(String::as_str).collect()
+    }
+
+    /// Settings of every Kafka client: `security.protocol`, `sasl.*`, `ssl.*`.
+    pub fn client_properties(&self) -> Properties {
+        let protocol = self.properties.get("security.protocol");
+        let tls = protocol.is_some_and(|name| name.to_ascii_uppercase().ends_with("SSL"));
+        let shared = self.properties.iter().filter(|(key, _)| {
+            // Without TLS they are the REST API's alone.
+            (tls && key.starts_with("ssl."))
+                || key.starts_with("sasl.")
+                || CLIENT_KEYS.contains(&key.as_str())
+        });
+        shared.map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// The properties that a plugin is given: the connector's, and where host names lead on this worker.
+    pub fn plugin_properties(&self, connector: &Properties) -> Properties {
+        let mut properties = connector.clone();
+        let resolve = self.config.resolve.to_string();
+        if !resolve.is_empty() {
+            properties.entry("resolve".into()).or_insert(resolve);
+        }
+        properties
+    }
+
+    /// `host:port` under which statuses show this worker.
+    pub fn id(&self) -> String {
+        let host = self.config.advertised_host.clone().unwrap_or_else(|| "127.0.0.1".into());
+        let port = self.config.advertised_port.or(self.config.rest_port);
+        let listener =
+            self.config.listeners.first().and_then(|l| l.rsplit(':').next()?.parse().ok());
+        format!("{host}:{}", port.or(listener).unwrap_or(8083))
+    }
+}

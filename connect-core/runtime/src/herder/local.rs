@@ -1,0 +1,343 @@
+//! The herder of one worker: a handle that is cheap to share, in front of the actor that owns the state.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use connect_core::{
+    config::{ConfigKey, Properties},
+    error::{Error, Result},
+    registry::Registry,
+    transport::Transport,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ConfigInfos, ConnectorView, HIDDEN, Herder, PartitionOffset, PluginInfo, Refusal, Restart,
+    Submitted, TargetState,
+    actor::{Actor, Answer, Command, Connectors, Put, Replaces},
+    invalid_config, offsets,
+    state::{Event, Model},
+};
+use crate::{
+    config,
+    loggers::{Level, Loggers},
+    plugins,
+    providers::Providers,
+    storage::{ConfigStore, OffsetStore, StatusStore, Statuses, Stored, Subject},
+    validate::Validator,
+    worker::{Context, TopicTracker, Worker},
+};
+
+/// How long a request waits for the herder (`RestServer.DEFAULT_REST_REQUEST_TIMEOUT_MS`).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// What a herder needs.
+pub struct Options {
+    /// The worker's configuration.
+    pub config: config::Worker,
+    /// The log that it runs on.
+    pub transport: Arc<dyn Transport>,
+    /// The plugins that it can run besides those of Apache Kafka itself.
+    pub registry: Registry,
+    /// The process's loggers.
+    pub loggers: Arc<Loggers>,
+}
+
+/// Handle of the herder. Dropping it does not stop the worker; [`shut_down`](Self::shut_down) does.
+pub struct LocalHerder {
+    cluster_id: String,
+    context: Arc<Context>,
+    loggers: Arc<Loggers>,
+    commands: mpsc::Sender<Command>,
+    view: watch::Receiver<Arc<Connectors>>,
+    stop: CancellationToken,
+    actor: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl LocalHerder {
+    /// Reads what is stored, and starts the connectors that should run.
+    ///
+    /// # Errors
+    /// If the log cannot be reached, or one of the worker's topics is not fit for its purpose.
+    pub async fn start(options: Options) -> Result<Self> {
+        let Options { config, transport, registry, loggers } = options;
+        let registry = Registry::apache().merge(registry);
+        for key in config.unknown_keys() {
+            tracing::warn!(key, "the worker's configuration has a key that nothing reads");
+        }
+        let providers = Providers::open(&config)?;
+        let cluster_id = transport.cluster_id().await?;
+        let mut configs = ConfigStore::open(&transport, &config.config).await?;
+        let mut statuses = StatusStore::open(&transport, &config.config).await?;
+        let offsets = OffsetStore::open(&transport, &config.config).await?;
+        let mut model = Model::new(config.id());
+        for stored in configs.read().await? {
+            // The level of a logger is for the workers that were there when it was set.
+            if !matches!(stored, Stored::Logger { .. }) {
+                model.step(Event::Stored(stored));
+            }
+        }
+        remember(&mut model, statuses.read().await?);
+        let (observed, observations) = mpsc::unbounded_channel();
+        let (commands, receiver) = mpsc::channel(64);
+        let (publish, view) = watch::channel(Arc::default());
+        let stop = CancellationToken::new();
+        let topics = TopicTracker::new(config.config.topic_tracking);
+        let context = Context { transport, registry, config, providers, offsets, observed, topics };
+        let worker = Worker::new(context);
+        let context = worker.shared_context();
+        let mut actor = Actor {
+            model,
+            configs,
+            statuses,
+            worker,
+            loggers: Arc::clone(&loggers),
+            publish,
+            stop: stop.clone(),
+        };
+        actor.handle(Event::Loaded).await?;
+        let actor = tokio::spawn(actor.run(receiver, observations));
+        let actor = tokio::sync::Mutex::new(Some(actor));
+        Ok(Self { cluster_id, context, loggers, commands, view, stop, actor })
+    }
+
+    /// Stops everything: what is in flight becomes durable, offsets are committed.
+    pub async fn shut_down(&self) {
+        self.stop.cancel();
+        if let Some(actor) = self.actor.lock().await.take()
+            && let Err(error) = actor.await
+        {
+            tracing::error!(%error, "the herder panicked");
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<Arc<ConnectorView>> {
+        self.view.borrow().get(name).map(Arc::clone)
+    }
+
+    fn known(&self, name: &str, message: String) -> Result<Arc<ConnectorView>, Refusal> {
+        self.get(name).ok_or(Refusal::NotFound(message))
+    }
+
+    fn validator(&self) -> Validator<'_> {
+        let Context { registry, config: worker, providers, .. } = &*self.context;
+        Validator { registry, worker, providers }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Refusal> {
+        let (answer, wait) = oneshot::channel();
+        let ended = || Refusal::Failed(Error::internal("Worker is shutting down"));
+        self.commands.send(command(answer)).await.map_err(|_| ended())?;
+        match timeout(REQUEST_TIMEOUT, wait).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(ended())),
+            Err(_) => Err(Refusal::Failed(Error::connection("Request timed out"))),
+        }
+    }
+
+    /// Checks a configuration as a whole before it is stored.
+    async fn check(&self, config: &Submitted) -> Result<Properties, Refusal> {
+        let infos = self.validator().validate(config).await?;
+        if infos.error_count() > 0 {
+            return Err(Refusal::BadRequest(invalid_config(&infos)));
+        }
+        Ok(config.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect())
+    }
+
+    /// Puts what is stored in place of passwords that were shown hidden.
+    fn unmask(&self, name: &str, config: &mut Submitted) {
+        if !self.context.config.config.mask_secrets {
+            return;
+        }
+        let Some(stored) = self.get(name) else { return };
+        for key in self.validator().password_keys(&stored.config) {
+            if let Some(Some(value)) = config.get_mut(&key)
+                && value == HIDDEN
+                && let Some(old) = stored.config.get(&key)
+            {
+                value.clone_from(old);
+            }
+        }
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        mut config: Submitted,
+        replaces: Replaces,
+    ) -> Result<(bool, Arc<ConnectorView>), Refusal> {
+        if let Some(Some(own)) = config.get("name")
+            && own != name
+        {
+            return Err(Refusal::BadRequest(format!(
+                "Connector name configuration ({own}) doesn't match connector name in the URL ({name})"
+            )));
+        }
+        config.entry("name".into()).or_insert_with(|| Some(name.to_owned()));
+        self.unmask(name, &mut config);
+        let config = self.check(&config).await?;
+        let name = name.to_owned();
+        match self.ask(|answer| Command::Put { name, config, replaces, answer }).await? {
+            Put::Stored(new, view) => Ok((new, view)),
+            Put::Changed => Err(Refusal::Conflict("another change came between".into())),
+        }
+    }
+}
+
+/// Takes over the statuses from before the worker was restarted.
+fn remember(model: &mut Model, read: Statuses) {
+    for (subject, status) in read.statuses {
+        let (name, task) = match subject {
+            Subject::Connector(name) => (name, None),
+            Subject::Task(name, task) => (name, Some(task)),
+        };
+        if let Some(connector) = model.connectors.get_mut(&name) {
+            connector.remember(task, status);
+        }
+    }
+    for (name, topic) in read.topics {
+        if let Some(connector) = model.connectors.get_mut(&name) {
+            connector.topics.insert(topic);
+        }
+    }
+}
+
+#[async_trait]
+impl Herder for LocalHerder {
+    fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    fn plugins(&self) -> Vec<PluginInfo> {
+        plugins::list(&self.context.registry)
+    }
+
+    fn plugin_config(
+        &self,
+        plugin: &str,
+        version: Option<&str>,
+    ) -> Result<Vec<ConfigKey>, Refusal> {
+        plugins::keys(&self.context.registry, plugin, version)
+    }
+
+    async fn validate(&self, config: &Submitted) -> Result<ConfigInfos, Refusal> {
+        self.validator().validate(config).await
+    }
+
+    fn shown(&self, config: &Properties) -> Properties {
+        let mut shown = config.clone();
+        if self.context.config.config.mask_secrets {
+            for key in self.validator().password_keys(config) {
+                shown.insert(key, HIDDEN.to_owned());
+            }
+        }
+        shown
+    }
+
+    fn connectors(&self) -> Arc<Connectors> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    async fn create(
+        &self,
+        name: &str,
+        config: Submitted,
+        initial: TargetState,
+    ) -> Result<Arc<ConnectorView>, Refusal> {
+        self.put(name, config, Replaces::Nothing(initial)).await.map(|(_, view)| view)
+    }
+
+    async fn put_config(
+        &self,
+        name: &str,
+        config: Submitted,
+    ) -> Result<(bool, Arc<ConnectorView>), Refusal> {
+        self.put(name, config, Replaces::Anything).await
+    }
+
+    async fn patch_config(
+        &self,
+        name: &str,
+        mut patch: Submitted,
+    ) -> Result<Arc<ConnectorView>, Refusal> {
+        self.unmask(name, &mut patch);
+        loop {
+            let old = self.known(name, format!("Connector {name} not found"))?;
+            let mut merged: Submitted =
+                old.config.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
+            for (key, value) in &patch {
+                match value {
+                    Some(value) => drop(merged.insert(key.clone(), Some(value.clone()))),
+                    None => drop(merged.remove(key)),
+                }
+            }
+            let config = self.check(&merged).await?;
+            let (name, replaces) = (name.to_owned(), Replaces::Exactly(old.config.clone()));
+            let put = self.ask(|answer| Command::Put { name, config, replaces, answer }).await?;
+            if let Put::Stored(_, view) = put {
+                return Ok(view);
+            }
+        }
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Refusal> {
+        self.ask(|answer| Command::Delete { name: name.to_owned(), answer }).await
+    }
+
+    async fn set_target(&self, name: &str, target: TargetState) -> Result<(), Refusal> {
+        self.ask(|answer| Command::Target { name: name.to_owned(), target, answer }).await
+    }
+
+    async fn restart(&self, name: &str, what: Restart) -> Result<ConnectorView, Refusal> {
+        self.ask(|answer| Command::Restart { name: name.to_owned(), what, answer }).await
+    }
+
+    async fn restart_task(&self, name: &str, task: u32) -> Result<(), Refusal> {
+        self.ask(|answer| Command::RestartTask { name: name.to_owned(), task, answer }).await
+    }
+
+    fn topics(&self, name: &str) -> Result<BTreeSet<String>, Refusal> {
+        if !self.context.config.config.topic_tracking {
+            return Err(Refusal::Forbidden("Topic tracking is disabled.".into()));
+        }
+        Ok(self.get(name).map(|view| view.topics.clone()).unwrap_or_default())
+    }
+
+    async fn reset_topics(&self, name: &str) -> Result<(), Refusal> {
+        if !self.context.config.config.topic_tracking {
+            return Err(Refusal::Forbidden("Topic tracking is disabled.".into()));
+        }
+        if !self.context.config.config.topic_tracking_reset {
+            return Err(Refusal::Forbidden("Topic tracking reset is disabled.".into()));
+        }
+        self.ask(|answer| Command::ResetTopics { name: name.to_owned(), answer }).await
+    }
+
+    async fn offsets(&self, name: &str) -> Result<Vec<PartitionOffset>, Refusal> {
+        let view = self.known(name, format!("Connector {name} not found"))?;
+        offsets::read(&self.context, name, &view.config).await
+    }
+
+    async fn alter_offsets(
+        &self,
+        name: &str,
+        offsets: Option<Vec<PartitionOffset>>,
+    ) -> Result<bool, Refusal> {
+        let change = |o: PartitionOffset| (o.partition, Some(o.offset).filter(|o| !o.is_null()));
+        let offsets = offsets.map(|all| all.into_iter().map(change).collect());
+        self.ask(|answer| Command::Alter { name: name.to_owned(), offsets, answer }).await
+    }
+
+    fn loggers(&self) -> &Loggers {
+        &self.loggers
+    }
+
+    async fn set_cluster_level(&self, logger: &str, level: Level) -> Result<(), Refusal> {
+        let logger = logger.to_owned();
+        self.ask(|answer| Command::Level { logger, level, answer }).await
+    }
+}
