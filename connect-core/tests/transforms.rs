@@ -25,7 +25,8 @@ fn properties(json: &Json) -> Properties {
     pairs.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned())).collect()
 }
 
-fn converter(pairs: Json) -> JsonConverter {
+fn converter(mut pairs: Json) -> JsonConverter {
+    pairs["converter.type"] = "value".into();
     JsonConverter::new(config::parse(&properties(&pairs)).unwrap()).unwrap()
 }
 
@@ -242,17 +243,39 @@ fn answer(case: &Json) -> Json {
 
 /// Whether ours answered as Kafka did: the same outcome, or the same failure at the same stage in the same words.
 fn same(ours: &Json, java: &Json) -> bool {
-    if java["stage"].is_null() || ours["stage"].is_null() {
+    // What REST shows. The order of keys is that of a hash map; Kafka opens some of what REST refuses.
+    if !java["invalid"].is_null() {
+        let of = |answer: &Json| {
+            let mut list = answer["invalid"].as_array().cloned().unwrap_or_default();
+            list.sort_by_key(|entry| entry[0].to_string());
+            list
+        };
+        return of(ours) == of(java);
+    }
+    if java["stage"].is_null() {
         return ours == java;
     }
-    if java["stage"] == "apply" {
-        return ours["stage"] == "apply" && ours["error"] == java["error"];
-    }
-    // What REST shows; what Kafka finds only when it configures has no key there.
-    match java["invalid"].as_array() {
-        Some(invalid) => ours["invalid"].as_array() == Some(invalid),
-        None => ours["stage"] == java["stage"] && ours["error"] == java["error"],
-    }
+    ours["stage"] == java["stage"] && ours["error"] == java["error"]
+}
+
+/// Kafka's answer failed, or ours.
+fn fails(answer: &Json) -> bool {
+    !answer["stage"].is_null()
+        || !answer["invalid"].is_null()
+        || ["key", "value"].iter().any(|part| !answer[part]["json_error"].is_null())
+}
+
+/// The same number, of which Java 17 prints more digits than tell it from others (JDK-4511638).
+fn same_but_for_digits(ours: &Json, java: &Json) -> bool {
+    let numbers = |answer: &Json| {
+        let fields = answer["value"]["typed"]["struct"][0].as_object()?;
+        let (ty, text) = fields.iter().next()?;
+        match ty.as_str() {
+            "float32" => text.as_str()?.parse().ok().map(|n: f32| f64::from(n)),
+            _ => text.as_str()?.parse().ok(),
+        }
+    };
+    numbers(ours).is_some() && numbers(ours) == numbers(java)
 }
 
 #[test]
@@ -263,12 +286,10 @@ fn as_kafka_does_it() {
         let (name, java) = (case["name"].as_str().unwrap(), &case["java"]);
         assert!(names.insert(name.to_owned()), "{name} twice");
         let ours = answer(&case);
-        let fails =
-            |answer: &Json| !answer["stage"].is_null() || answer.to_string().contains("json_error");
         let fine = match case["ours"].as_str() {
             None => same(&ours, java),
             Some("ok") => !fails(&ours) && fails(java),
-            Some("fails") => fails(&ours) && !fails(java),
+            Some("digits") => ours != *java && same_but_for_digits(&ours, java),
             Some("message") => fails(&ours) && fails(java) && !same(&ours, java),
             Some(other) => panic!("{other}"),
         };
