@@ -289,6 +289,7 @@ fn as_kafka_does_it() {
         let fine = match case["ours"].as_str() {
             None => same(&ours, java),
             Some("ok") => !fails(&ours) && fails(java),
+            Some("fails") => fails(&ours) && !fails(java),
             Some("digits") => ours != *java && same_but_for_digits(&ours, java),
             Some("message") => fails(&ours) && fails(java) && !same(&ours, java),
             Some(other) => panic!("{other}"),
