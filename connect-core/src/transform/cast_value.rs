@@ -41,7 +41,14 @@ impl Target {
                     "Cast transformation does not support casting to {other}; supported types are [{TARGETS}]"
                 ));
             }
-            _ => return Err(format!("Invalid type found in casting spec: {name}")),
+            // Sic: the JVM gives the parts of its message to a constructor that takes a key and a value.
+            other => {
+                return Err(format!(
+                    "Invalid value java.lang.IllegalArgumentException: No enum constant \
+                     org.apache.kafka.connect.data.Schema.Type.{other} for configuration Invalid type found in casting \
+                     spec: {name}"
+                ));
+            }
         })
     }
     /// As the type of a schema.

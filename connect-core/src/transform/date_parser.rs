@@ -24,11 +24,13 @@ enum Field {
     Minute,
     Second,
     Millisecond,
-    /// Milliseconds east of Greenwich.
+    /// Milliseconds east of Greenwich, of a zone with a name.
+    NamedZone,
+    /// Milliseconds east of Greenwich, which count more.
     Zone,
 }
 
-const FIELDS: usize = 17;
+const FIELDS: usize = 18;
 
 /// What was read: a value and when it was set, of which the latest counts where fields contradict each other.
 #[derive(Default)]
@@ -177,13 +179,12 @@ fn named<'t>(
     field: Field,
     first: i64,
 ) -> Option<&'t str> {
-    let starts =
-        |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     let both = names
         .iter()
         .zip(first..)
         .flat_map(|(name, value)| [(*name, value), (&name[..name.len().min(3)], value)]);
-    let (name, value) = both.filter(|(name, _)| starts(name)).max_by_key(|(name, _)| name.len())?;
+    let (name, value) =
+        both.filter(|(name, _)| starts_with(text, name)).max_by_key(|(name, _)| name.len())?;
     fields.set(field, value);
     Some(&text[name.len()..])
 }
@@ -193,7 +194,7 @@ fn zone<'t>(text: &'t str, fields: &mut Fields) -> Option<&'t str> {
     if let Some(rest) = text.strip_prefix(['+', '-']) {
         return offset(rest, text.starts_with('-'), 0, false, fields);
     }
-    if text.get(..3).is_some_and(|gmt| gmt.eq_ignore_ascii_case("GMT")) {
+    if starts_with(text, "GMT") {
         let rest = &text[3..];
         if let Some(digits) = rest.strip_prefix(['+', '-']) {
             return offset(digits, rest.starts_with('-'), 0, true, fields);
@@ -201,7 +202,7 @@ fn zone<'t>(text: &'t str, fields: &mut Fields) -> Option<&'t str> {
         fields.set(Field::Zone, 0);
         return Some(rest);
     }
-    const NAMES: [(&str, i64); 11] = [
+    const NAMES: [(&str, i64); 10] = [
         ("Coordinated Universal Time", 0),
         ("UTC", 0),
         ("EST", -5),
@@ -212,13 +213,19 @@ fn zone<'t>(text: &'t str, fields: &mut Fields) -> Option<&'t str> {
         ("MDT", -6),
         ("PST", -8),
         ("PDT", -7),
-        ("UT", 0),
     ];
-    let starts =
-        |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    let (name, hours) = NAMES.iter().find(|(name, _)| starts(name))?;
-    fields.set(Field::Zone, hours * 3_600_000);
+    let (name, hours) = NAMES.iter().find(|(name, _)| starts_with(text, name))?;
+    if *hours != 0 {
+        // As the JVM, which forgets an offset when it reads a name that is not of summer and winter alike.
+        fields.values[Field::Zone as usize] = None;
+    }
+    fields.set(Field::NamedZone, hours * 3_600_000);
     Some(&text[name.len()..])
+}
+
+/// In any case.
+fn starts_with(text: &str, name: &str) -> bool {
+    text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 /// `Z`, or as many digits as there are letters: `+hh`, `+hhmm`, `+hh:mm`.
@@ -293,7 +300,15 @@ impl Fields {
         let minutes = hours * 60 + get(Field::Minute, 0);
         let seconds = minutes * 60 + get(Field::Second, 0);
         let time = seconds * 1000 + get(Field::Millisecond, 0);
-        self.day() * DAY + time - get(Field::Zone, 0)
+        let zone = self.get(Field::Zone).unwrap_or(get(Field::NamedZone, 0));
+        // As in Java, what is too large wraps.
+        self.day().wrapping_mul(DAY).wrapping_add(time - zone)
+    }
+
+    /// The year, counted through the eras.
+    fn year_of(&self, field: Field) -> i64 {
+        let year = self.get(field).unwrap_or(1970);
+        if self.get(Field::Era) == Some(0) { 1 - year } else { year }
     }
 
     /// The day, by the fields that were set last.
@@ -301,8 +316,7 @@ impl Fields {
         if self.stamp(Field::WeekYear) > self.stamp(Field::Year) {
             return self.day_of_week_year();
         }
-        let year = self.get(Field::Year).unwrap_or(1970);
-        let year = if self.get(Field::Era) == Some(0) { 1 - year } else { year };
+        let year = self.year_of(Field::Year);
         let (weekday, month) = (self.stamp(Field::Weekday), self.stamp(Field::Month));
         let stamp = |field| self.stamp(field);
         let mut day_of_month = stamp(Field::DayOfMonth);
@@ -365,10 +379,15 @@ impl Fields {
     }
 
     fn day_of_week_year(&self) -> i64 {
-        let year = self.get(Field::WeekYear).unwrap_or(1970);
+        let year = self.year_of(Field::WeekYear);
         let first = first_week(days(Civil { year, month: 1, day: 1 }));
-        let week = self.get(Field::WeekOfYear).unwrap_or(1);
-        let weekday = self.get(Field::Weekday).unwrap_or(1);
+        let mut week = self.get(Field::WeekOfYear).unwrap_or(1);
+        let mut weekday = self.get(Field::Weekday).unwrap_or(1);
+        if !(1..=7).contains(&weekday) {
+            // Only the letter u gives such a day, of which Monday is 1.
+            week += (weekday - 1).div_euclid(7);
+            weekday = ((weekday - 1).rem_euclid(7) + 1) % 7 + 1;
+        }
         first + 7 * (week - 1) + weekday - 1
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct ExtractFieldConfig {
     /// elements. To access nested elements, dotted notation is used. If dots are already included in the field name,
     /// then backtick pairs can be used to wrap field names containing dots.
     #[serde(rename = "field.syntax.version", default)]
-    #[schemars(extend("x-importance" = "HIGH", "x-any-case" = true))]
+    #[schemars(extend("x-importance" = "HIGH", "x-any-case" = true, "x-default" = "V1"))]
     field_syntax_version: FieldSyntaxVersion,
 }
 

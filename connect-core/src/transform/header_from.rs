@@ -10,7 +10,7 @@ use super::{
     part::{Part, name_of_part},
     shape::{
         PerSchema, basics_of, default_of, entry, fields_of, renew, require_map, require_struct_of,
-        struct_of,
+        shown, struct_of,
     },
 };
 use crate::{
@@ -133,6 +133,12 @@ impl<P> HeaderFrom<P> {
                 Value::Null => default_of(field, self.replace_null),
                 value => value.clone(),
             };
+            if value.is_null() && !field.schema.optional {
+                return Err(Error::data(format!(
+                    "A null value requires an optional schema but was {}",
+                    shown(&field.schema)
+                )));
+            }
             let schema = Some(Arc::clone(&field.schema));
             headers.push(Header { name: header.clone(), schema, value });
         }

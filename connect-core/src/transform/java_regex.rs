@@ -86,7 +86,7 @@ fn parse_replacement(text: &str, names: &[Option<&str>]) -> Result<Vec<Piece>, S
                             std::iter::from_fn(|| chars.next_if(char::is_ascii_alphanumeric))
                                 .collect();
                         if name.is_empty() {
-                            return Err("named capturing group is missing trailing '}'".into());
+                            return Err("named capturing group has 0 length name".into());
                         }
                         if name.starts_with(|c: char| c.is_ascii_digit()) {
                             return Err(format!(

@@ -94,7 +94,7 @@ impl<P> MaskField<P> {
             return Ok(());
         }
         *value = match &self.replacement {
-            Some(replacement) => replaced(value, replacement)?,
+            Some(replacement) => replaced(schema, value, replacement)?,
             None => nothing(schema, value)?,
         };
         Ok(())
@@ -126,7 +126,7 @@ fn nothing(schema: Option<&Schema>, value: &Value) -> Result<Value> {
 }
 
 /// The replacement, as a value of the same class (`Values.convertToX` of a string).
-fn replaced(value: &Value, replacement: &Text) -> Result<Value> {
+fn replaced(schema: Option<&Schema>, value: &Value, replacement: &Text) -> Result<Value> {
     let number = || {
         Decimal::of_java(replacement).ok_or_else(|| {
             Error::data(format!(
@@ -145,13 +145,17 @@ fn replaced(value: &Value, replacement: &Text) -> Result<Value> {
         Value::Float32(_) => Value::Float32(float()?.to_f32().unwrap_or(f32::NAN)),
         Value::Float64(_) => Value::Float64(float()?),
         Value::String(_) => Value::String(replacement.clone()),
-        Value::Decimal(_) => Decimal::of_java(replacement)
-            .ok_or_else(|| {
+        Value::Decimal(_) => {
+            let number = Decimal::of_java(replacement).ok_or_else(|| {
                 Error::data(format!(
                     "Unable to convert {replacement} (class java.lang.String) to number"
                 ))
-            })?
-            .into(),
+            })?;
+            match schema {
+                Some(schema) => of_scale(number, schema.scale())?.into(),
+                None => number.into(),
+            }
+        }
         other => {
             return Err(Error::data(format!(
                 "Cannot mask value of type {} with custom replacement.",
@@ -159,4 +163,16 @@ fn replaced(value: &Value, replacement: &Text) -> Result<Value> {
             )));
         }
     })
+}
+
+/// The number with the scale that the schema asks for; the JVM leaves it, and it cannot be converted.
+fn of_scale(number: Decimal, scale: i32) -> Result<Decimal> {
+    let refused =
+        || Error::data(format!("{} is no decimal of scale {scale}", number.to_java_string()));
+    // No power of ten is built for an exponent that nobody means.
+    if number.scale().abs_diff(scale) > 1000 {
+        return Err(refused());
+    }
+    let rescaled = number.clone().rescaled(scale);
+    if rescaled.clone().rescaled(number.scale()) == number { Ok(rescaled) } else { Err(refused()) }
 }

@@ -9,7 +9,7 @@ use super::{
     Fate, Transformation, keys,
     part::{Part, name_of_part},
     shape::{
-        PerSchema, basics_of, fields_of, put, renew, require_map, require_struct_of, struct_of,
+        PerSchema, basics_of, fields_of, put, renew_all, require_map, require_struct_of, struct_of,
     },
 };
 use crate::{
@@ -52,10 +52,10 @@ struct Rules {
     renames: HashMap<String, Text>,
 }
 
-/// The schema with the fields that are left, and where they were.
+/// The schema with the fields that are left, and which of all fields these are.
 struct Replaced {
     schema: Arc<Schema>,
-    sources: Vec<usize>,
+    kept: Vec<bool>,
 }
 
 const PURPOSE: &str = "field replacement";
@@ -117,15 +117,11 @@ impl<P: Part> Transformation for ReplaceField<P> {
             rules.apply_to_map(require_map(value, PURPOSE)?);
             return Ok(Fate::Keep);
         };
-        let (fields, values) = require_struct_of(old, value, PURPOSE)?;
+        let (_, values) = require_struct_of(old, value, PURPOSE)?;
         let replaced = self.replaced.get(old, |schema| rules.apply_to_schema(schema))?;
-        let mut kept = Vec::with_capacity(replaced.sources.len());
-        for source in &replaced.sources {
-            let mut value = mem::take(&mut values[*source]);
-            renew(&fields[*source], &mut value, self.replace_null)?;
-            kept.push(value);
-        }
-        *values = kept;
+        let mut kept = replaced.kept.iter();
+        values.retain(|_| kept.next() == Some(&true));
+        renew_all(replaced.schema.fields(), values, self.replace_null)?;
         *schema = Some(Arc::clone(&replaced.schema));
         Ok(Fate::Keep)
     }
@@ -156,9 +152,10 @@ impl Rules {
     }
 
     fn apply_to_schema(&self, schema: &Schema) -> Result<Replaced> {
-        let (mut kept, mut sources) = (Vec::new(), Vec::new());
         let fields = fields_of(schema)?;
-        for (at, field) in fields.iter().enumerate().filter(|(_, field)| self.keeps(&field.name)) {
+        let kept: Vec<bool> = fields.iter().map(|field| self.keeps(&field.name)).collect();
+        let mut left = Vec::new();
+        for (field, _) in fields.iter().zip(&kept).filter(|(_, kept)| **kept) {
             let name = match self.renames.get(&*field.name) {
                 Some(new) => new.clone(),
                 None => {
@@ -172,9 +169,8 @@ impl Rules {
                     field.name.clone()
                 }
             };
-            kept.push(Field { name, schema: Arc::clone(&field.schema) });
-            sources.push(at);
+            left.push(Field { name, schema: Arc::clone(&field.schema) });
         }
-        Ok(Replaced { schema: Arc::new(basics_of(schema, struct_of(kept)?)), sources })
+        Ok(Replaced { schema: Arc::new(basics_of(schema, struct_of(left)?)), kept })
     }
 }

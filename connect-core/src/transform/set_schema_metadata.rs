@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     Fate, Transformation, keys,
     part::{Part, name_of_part},
-    shape::{PerSchema, renew_all},
+    shape::{PerSchema, fields_of, renew_all},
 };
 use crate::{
     CONNECT_VERSION,
@@ -77,6 +77,8 @@ impl<P: Part> Transformation for SetSchemaMetadata<P> {
         };
         let (name, version) = (&self.name, self.version);
         let renamed = self.renamed.get(old, |schema| {
+            // As the JVM's, which asks every schema for its fields.
+            fields_of(schema)?;
             let mut renamed = Schema::clone(schema);
             renamed.name = name.clone().or(renamed.name);
             renamed.version = version.or(renamed.version);

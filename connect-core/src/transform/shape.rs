@@ -128,6 +128,15 @@ pub(super) fn type_name(ty: &Type) -> &'static str {
     }
 }
 
+/// A schema as Java prints it.
+pub(super) fn shown(schema: &Schema) -> String {
+    let ty = type_name(&schema.ty);
+    match &schema.name {
+        Some(name) => format!("Schema{{{name}:{ty}}}"),
+        None => format!("Schema{{{ty}}}"),
+    }
+}
+
 /// A schema of this type with name, version, documentation and parameters of another (`SchemaUtil.copySchemaBasics`).
 pub(super) fn basics_of(source: &Schema, ty: Type) -> Schema {
     Schema {

@@ -10,7 +10,7 @@ use super::{
     part::{Part, name_of_part},
     shape::{
         PerSchema, basics_of, class_name, entry, fields_of, put, renew, require_map,
-        require_struct_of, struct_of, type_name,
+        require_struct_of, shown, struct_of,
     },
     simple_date_format::SimpleDateFormat,
 };
@@ -115,9 +115,11 @@ fn format(config: &TimestampConverterConfig) -> Result<Option<SimpleDateFormat>,
     if pattern.is_empty() {
         return Ok(None);
     }
-    SimpleDateFormat::new(pattern).map(Some).map_err(|_| {
-        let why = "TimestampConverter requires a SimpleDateFormat-compatible pattern for string timestamps";
-        Invalid::new("format", format!("{why}: {pattern}"))
+    SimpleDateFormat::new(pattern).map(Some).map_err(|e| {
+        let what = "TimestampConverter requires a SimpleDateFormat-compatible pattern for string timestamps";
+        // Sic: the JVM gives the parts of its message to a constructor that takes a key and a value.
+        let value = format!("java.lang.IllegalArgumentException: {e}");
+        Invalid::new("format", format!("Invalid value {value} for configuration {what}: {pattern}"))
     })
 }
 
@@ -254,13 +256,10 @@ impl Form {
             (Some(logical::TIME), _) => Ok(Self::Time),
             (_, Type::String) => Ok(Self::String),
             (_, Type::Int64) => Ok(Self::Unix),
-            (name, ty) => {
-                let name = name.map(|name| format!("{name}:")).unwrap_or_default();
-                Err(Error::data(format!(
-                    "Schema Schema{{{name}{}}} does not correspond to a known timestamp type format",
-                    type_name(ty)
-                )))
-            }
+            _ => Err(Error::data(format!(
+                "Schema {} does not correspond to a known timestamp type format",
+                shown(schema)
+            ))),
         }
     }
 

@@ -20,8 +20,10 @@ import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigValue;
 import org.apache.kafka.common.record.TimestampType;
 import org.apache.kafka.connect.connector.ConnectRecord;
+import org.apache.kafka.connect.data.Field;
 import org.apache.kafka.connect.data.Schema;
 import org.apache.kafka.connect.data.SchemaAndValue;
+import org.apache.kafka.connect.data.SchemaBuilder;
 import org.apache.kafka.connect.data.Struct;
 import org.apache.kafka.connect.header.ConnectHeaders;
 import org.apache.kafka.connect.header.Header;
@@ -130,10 +132,14 @@ public final class Golden {
             value.value(), timestamp, headers);
     }
 
-    /** {schema, payload} as JsonConverter reads it, {json} without schema, or {typed} without schema. */
+    /** {schema, payload} as JsonConverter reads it, {built, typed}, {json} without schema, or {typed} without schema. */
     private static SchemaAndValue read(JsonNode node) throws Exception {
         if (node == null || node.isNull()) {
             return SchemaAndValue.NULL;
+        }
+        if (node.has("built")) {
+            Schema schema = built(node.get("built"));
+            return new SchemaAndValue(schema, typed(schema, node.get("typed")));
         }
         if (node.has("schema")) {
             return SCHEMAS.toConnectData("t", JSON.writeValueAsBytes(node));
@@ -141,10 +147,31 @@ public final class Golden {
         if (node.has("json")) {
             return PLAIN.toConnectData("t", JSON.writeValueAsBytes(node.get("json")));
         }
-        return new SchemaAndValue(null, typed(node.get("typed")));
+        return new SchemaAndValue(null, typed(null, node.get("typed")));
     }
 
-    private static Object typed(JsonNode node) {
+    /** A struct in the JSON of JsonConverter, but with a default that is typed: JsonConverter reads no default of a struct. */
+    private static Schema built(JsonNode node) {
+        if (!node.get("type").asText().equals("struct")) {
+            return SCHEMAS.asConnectSchema(node);
+        }
+        SchemaBuilder builder = SchemaBuilder.struct();
+        for (JsonNode field : node.get("fields")) {
+            builder.field(field.get("field").asText(), built(field));
+        }
+        if (node.path("optional").asBoolean()) {
+            builder.optional();
+        }
+        if (node.has("name")) {
+            builder.name(node.get("name").asText());
+        }
+        if (node.has("default")) {
+            builder.defaultValue(typed(builder, node.get("default")));
+        }
+        return builder.build();
+    }
+
+    private static Object typed(Schema schema, JsonNode node) {
         if (node.isNull()) {
             return null;
         }
@@ -164,13 +191,23 @@ public final class Golden {
             case "timestamp": return new Date(value.longValue());
             case "array": {
                 List<Object> list = new ArrayList<>();
-                value.forEach(item -> list.add(typed(item)));
+                value.forEach(item -> list.add(typed(null, item)));
                 return list;
             }
             case "map": {
                 Map<Object, Object> map = new LinkedHashMap<>();
-                value.properties().forEach(e -> map.put(e.getKey(), typed(e.getValue())));
+                value.properties().forEach(e -> map.put(e.getKey(), typed(null, e.getValue())));
                 return map;
+            }
+            case "struct": {
+                Struct struct = new Struct(schema);
+                for (Field field : schema.fields()) {
+                    Object part = typed(field.schema(), value.get(field.index()));
+                    if (part != null) {
+                        struct.put(field, part);
+                    }
+                }
+                return struct;
             }
             default: throw new IllegalArgumentException(entry.getKey());
         }
