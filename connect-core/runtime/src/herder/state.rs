@@ -14,6 +14,8 @@ pub(crate) enum Observed {
     Running { subject: Subject, run: u64, version: String },
     /// It has failed.
     Failed { subject: Subject, run: u64, trace: String },
+    /// It has ended, as it was told to: what it had in hand is durable, or given up.
+    Ended { subject: Subject, run: u64 },
     /// A connector has found its work and cut it into tasks.
     Tasks { connector: String, run: u64, configs: Vec<Properties> },
     /// A task has used a topic.
@@ -80,6 +82,8 @@ pub(crate) struct Connector {
     run: Option<u64>,
     /// The same of each task, with the configuration that it was started with.
     task_runs: BTreeMap<u32, (u64, Properties)>,
+    /// Tasks that were told to end for good; their status stays until they have.
+    leaving: BTreeMap<u32, u64>,
 }
 
 /// Everything that is known.
@@ -242,14 +246,23 @@ impl Model {
         for task in known {
             if target == TargetState::Stopped || task as usize >= wanted.len() {
                 let Some(connector) = self.connectors.get_mut(name) else { return };
-                let ran = connector.task_runs.remove(&task).is_some();
-                let told = connector.task_status.remove(&task).is_some();
                 let subject = Subject::Task(name.to_owned(), task);
-                if ran {
+                let ran = connector.task_runs.remove(&task);
+                if ran.is_some() {
                     effects.push(Effect::Stop(subject.clone()));
                 }
-                if told {
-                    effects.push(Effect::Status(subject, None));
+                let status = connector.task_status.get(&task);
+                let failed = status.is_some_and(|status| status.state == State::Failed);
+                match ran {
+                    Some((run, _)) if status.is_some() && !failed => {
+                        connector.leaving.insert(task, run);
+                    }
+                    _ if connector.leaving.contains_key(&task) => {}
+                    _ => {
+                        if connector.task_status.remove(&task).is_some() {
+                            effects.push(Effect::Status(subject, None));
+                        }
+                    }
                 }
             }
         }
@@ -278,6 +291,7 @@ impl Model {
             effects.push(Effect::Stop(subject.clone()));
             effects.push(Effect::Status(subject, Some(status.clone())));
             if let Some(connector) = self.connectors.get_mut(name) {
+                connector.leaving.remove(&task);
                 connector.task_runs.remove(&task);
                 connector.task_status.insert(task, status);
             }
@@ -288,6 +302,7 @@ impl Model {
         }
         effects.push(Effect::Start { subject, run, config: config.clone() });
         if let Some(connector) = self.connectors.get_mut(name) {
+            connector.leaving.remove(&task);
             connector.task_runs.insert(task, (run, config));
         }
     }
@@ -315,6 +330,10 @@ impl Model {
                     effects.push(Effect::Topic { connector: name, topic, task: Some(task) });
                 }
                 return;
+            }
+            Observed::Ended { subject, run } => return self.ended(subject, run, effects),
+            Observed::Failed { subject, run, .. } if self.leaves(&subject, run) => {
+                return self.ended(subject, run, effects);
             }
             Observed::Running { subject, run, version } => {
                 (subject, run, self.status(State::Running, version))
@@ -346,6 +365,25 @@ impl Model {
             Subject::Task(_, task) => drop(connector.task_status.insert(*task, status.clone())),
         }
         effects.push(Effect::Status(subject, Some(status)));
+    }
+
+    /// Whether this is a task that was told to end for good.
+    fn leaves(&self, subject: &Subject, run: u64) -> bool {
+        let Subject::Task(name, task) = subject else { return false };
+        let connector = self.connectors.get(name);
+        connector.is_some_and(|connector| connector.leaving.get(task) == Some(&run))
+    }
+
+    fn ended(&mut self, subject: Subject, run: u64, effects: &mut Vec<Effect>) {
+        if !self.leaves(&subject, run) {
+            return;
+        }
+        let Subject::Task(name, task) = &subject else { return };
+        if let Some(connector) = self.connectors.get_mut(name) {
+            connector.leaving.remove(task);
+            connector.task_status.remove(task);
+        }
+        effects.push(Effect::Status(subject, None));
     }
 
     /// What a restart covers: the connector's instance, and tasks.
@@ -429,6 +467,7 @@ impl Connector {
             topics: BTreeSet::new(),
             run: None,
             task_runs: BTreeMap::new(),
+            leaving: BTreeMap::new(),
         }
     }
 

@@ -93,6 +93,23 @@ fn stop_removes_the_tasks_and_resume_brings_them_back() {
 }
 
 #[test]
+fn the_status_of_a_stopped_task_stays_until_it_has_ended() {
+    let mut model = loaded();
+    settle(&mut model, put("a", "x"));
+    tasks(&mut model, "a", &["1"]);
+    let (run, _) = model.connectors["a"].task_runs[&0].clone();
+    let subject = Subject::Task("a".into(), 0);
+    let running = Observed::Running { subject: subject.clone(), run, version: "1".into() };
+    settle(&mut model, Event::Observed(running));
+    let gone = Effect::Status(subject.clone(), None);
+    assert!(!settle(&mut model, target("a", TargetState::Stopped)).contains(&gone));
+    assert_eq!(model.connectors["a"].task_status.len(), 1);
+    let ended = Observed::Ended { subject, run };
+    assert_eq!(settle(&mut model, Event::Observed(ended)), [gone]);
+    assert!(model.connectors["a"].task_status.is_empty());
+}
+
+#[test]
 fn news_of_an_earlier_start_are_ignored() {
     let mut model = loaded();
     settle(&mut model, put("a", "x"));

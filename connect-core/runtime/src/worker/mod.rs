@@ -179,14 +179,19 @@ impl Runner {
             result = &mut serving => result,
             () = runner.overdue() => {
                 serving.abort();
-                return tracing::warn!(
+                tracing::warn!(
                     subject = ?runner.subject,
                     "did not stop within task.shutdown.graceful.timeout.ms; what it had in hand will be read again"
                 );
+                Ok(Ok(()))
             }
         };
         let error = match result {
-            Ok(Ok(())) => return tracing::info!(subject = ?runner.subject, "stopped"),
+            Ok(Ok(())) => {
+                tracing::info!(subject = ?runner.subject, "stopped");
+                let subject = runner.subject.clone();
+                return runner.context.observe(Observed::Ended { subject, run: runner.run });
+            }
             Ok(Err(error)) => error,
             Err(panic) => Error::internal("the plugin panicked").with_source(panic),
         };
