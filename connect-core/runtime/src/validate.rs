@@ -252,18 +252,22 @@ impl Draft<'_> {
     /// Adds keys with their values and what each is wrong by itself.
     fn define(&mut self, keys: Vec<ConfigKey>) {
         for key in keys {
-            self.check(&key, 0);
+            self.check(&key, "", false);
             self.list(key);
         }
     }
 
-    /// Checks a key by itself. The message leaves out the first bytes of the key, as Connect does for converters.
-    fn check(&mut self, key: &ConfigKey, unnamed: usize) {
-        let (prefix, name) = key.name.split_at(unnamed);
+    /// Checks a key that stands below a prefix by itself. As on the JVM, validators don't name the prefix, and the
+    /// parser names it only where told to.
+    fn check(&mut self, key: &ConfigKey, prefix: &str, parser_names_it: bool) {
+        let name = key.name.strip_prefix(prefix).unwrap_or(&key.name);
         let bare = ConfigKey { name: name.to_owned(), ..key.clone() };
-        if let Some(invalid) = bare.check(self.resolved.get(&key.name)) {
-            self.invalid.push(invalid.below(prefix, false));
-        }
+        let value = self.resolved.get(&key.name);
+        let invalid = match bare.check_type(value) {
+            Some(invalid) => Some(invalid.below(prefix, parser_names_it)),
+            None => bare.check(value).map(|invalid| invalid.below(prefix, false)),
+        };
+        self.invalid.extend(invalid);
     }
 
     fn list(&mut self, key: ConfigKey) {
@@ -318,14 +322,14 @@ impl Draft<'_> {
             .map(|(key, definition, kind)| (key.to_owned(), definition, kind))
             .collect();
         for (key, definition, kind) in found {
-            // A group that isn't the connector's to choose has an error, and no definition.
-            let refused = self.invalid.iter().any(|invalid| invalid.key == key);
-            match definition.filter(|_| !refused) {
+            match definition {
                 Some(definition) => {
-                    self.check(&definition, kind.prefix().len());
-                    self.list(definition);
+                    self.check(&definition, kind.prefix(), false);
+                    let value = definition.shown(self.raw.get(&key));
+                    self.infos.push(info(Some(definition), &key, value));
                 }
-                None => self.infos.push(info(None, &key, self.raw.get(&key).cloned())),
+                // What has no definition comes first.
+                None => self.infos.insert(0, info(None, &key, self.raw.get(&key).cloned())),
             }
         }
     }

@@ -180,59 +180,58 @@ fn default(value: &Json) -> Option<String> {
 impl ConfigKey {
     /// What is wrong with the given value, or with its absence.
     pub fn check(&self, value: Option<&String>) -> Option<Invalid> {
+        self.check_type(value).or_else(|| self.check_value(value?))
+    }
+
+    /// Whether the value is there and of the key's type.
+    pub fn check_type(&self, value: Option<&String>) -> Option<Invalid> {
         let name = &self.name;
         let Some(value) = value else {
             return self.required.then(|| Invalid::missing(name));
         };
-        let invalid = |why: &str| Some(Invalid::value(name, value, why));
         let text = value.trim();
-        match self.ty {
-            ConfigType::Boolean
-                if !text.eq_ignore_ascii_case("true") && !text.eq_ignore_ascii_case("false") =>
-            {
-                invalid("Expected value to be either true or false")
+        let number = || format!("Not a number of type {}", self.ty.name());
+        let why = match self.ty {
+            ConfigType::Boolean => {
+                let known = text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
+                (!known).then(|| "Expected value to be either true or false".to_owned())
             }
-            ConfigType::Int | ConfigType::Short | ConfigType::Long => {
-                let number = match self.ty {
-                    ConfigType::Int => text.parse::<i32>().ok().map(i64::from),
-                    ConfigType::Short => text.parse::<i16>().ok().map(i64::from),
-                    _ => text.parse::<i64>().ok(),
-                };
-                match (number, self.minimum, self.maximum) {
-                    (None, ..) => invalid(&format!("Not a number of type {}", self.ty.name())),
-                    (Some(n), Some(min), _) if n < min => {
-                        invalid(&format!("Value must be at least {min}"))
-                    }
-                    (Some(n), _, Some(max)) if n > max => {
-                        invalid(&format!("Value must be no more than {max}"))
-                    }
-                    _ => None,
-                }
+            ConfigType::Int => text.parse::<i32>().is_err().then(number),
+            ConfigType::Short => text.parse::<i16>().is_err().then(number),
+            ConfigType::Long => text.parse::<i64>().is_err().then(number),
+            ConfigType::Double => text.parse::<f64>().is_err().then(number),
+            ConfigType::String | ConfigType::List | ConfigType::Password | ConfigType::Class => {
+                None
             }
-            ConfigType::Double if text.parse::<f64>().is_err() => {
-                invalid("Not a number of type DOUBLE")
+        };
+        why.map(|why| Invalid::value(name, value, &why))
+    }
+
+    /// Whether a value of the key's type is one that it takes: what Connect's validators say.
+    fn check_value(&self, value: &str) -> Option<Invalid> {
+        let text = value.trim();
+        let number = text.parse::<i64>().ok();
+        let chosen = |choice: &String| match self.exact_case {
+            true => choice == text,
+            false => choice.eq_ignore_ascii_case(text),
+        };
+        let why = match (self.minimum, self.maximum) {
+            (Some(min), _) if number.is_some_and(|n| n < min) => {
+                format!("Value must be at least {min}")
             }
-            ConfigType::String if self.non_empty && value.is_empty() => {
-                invalid("String must be non-empty")
+            (_, Some(max)) if number.is_some_and(|n| n > max) => {
+                format!("Value must be no more than {max}")
             }
-            ConfigType::String
-                if !self.choices.is_empty()
-                    && !self.choices.iter().any(|choice| match self.exact_case {
-                        true => choice == text,
-                        false => choice.eq_ignore_ascii_case(text),
-                    }) =>
-            {
-                let choices = self.choices.join(", ");
-                invalid(&match self.any_case {
-                    true => format!(
-                        "String must be one of (case insensitive): {}",
-                        choices.to_ascii_uppercase()
-                    ),
-                    false => format!("String must be one of: {choices}"),
-                })
-            }
-            _ => None,
-        }
+            _ if self.ty != ConfigType::String => return None,
+            _ if self.non_empty && value.is_empty() => "String must be non-empty".to_owned(),
+            _ if self.choices.is_empty() || self.choices.iter().any(chosen) => return None,
+            _ if self.any_case => format!(
+                "String must be one of (case insensitive): {}",
+                self.choices.join(", ").to_ascii_uppercase()
+            ),
+            _ => format!("String must be one of: {}", self.choices.join(", ")),
+        };
+        Some(Invalid::value(&self.name, value, &why))
     }
 
     /// The value as Connect prints it after parsing: null if it cannot be parsed, never a password.

@@ -78,8 +78,12 @@ impl Kind {
         [ty, version]
     }
 
-    /// The plugin's own keys below the alias (`ConfigDef.embed`).
-    fn embed(&self, alias: &str, own: Vec<ConfigKey>) -> Vec<ConfigKey> {
+    /// The plugin's own keys below the alias (`ConfigDef.embed`): what is required first, then by importance and name.
+    fn embed(&self, alias: &str, mut own: Vec<ConfigKey>) -> Vec<ConfigKey> {
+        own.sort_by_key(|key| {
+            let importance = ["HIGH", "MEDIUM", "LOW"].iter().position(|i| *i == key.importance);
+            (!key.required, importance, key.name.clone())
+        });
         let (prefix, group) = (self.prefix(alias), format!("{}: {alias}", self.group));
         let own = own.into_iter().zip(2..).map(|(key, order)| ConfigKey {
             name: format!("{prefix}{}", key.name),
@@ -115,6 +119,10 @@ fn predicate_keys() -> [ConfigKey; 2] {
             "Whether the configured predicate should be negated.",
         ),
     ]
+}
+
+fn nested_in(class: &str, outer: &str) -> bool {
+    class.strip_prefix(outer).is_some_and(|rest| rest.starts_with('$'))
 }
 
 /// The keys of every transformation and predicate that a configuration names.
@@ -175,6 +183,9 @@ impl Draft<'_> {
         let found = class.as_deref().and_then(find);
         if let (Some(class), None) = (&class, &found) {
             self.invalid.push(self.no_class(kind, &type_key, class, &all));
+            if !self.is_class(class) && !all.iter().any(|known| nested_in(known, class)) {
+                self.show(&type_key, None);
+            }
         }
         self.recommend(&type_key, all);
         let Some(found) = found else { return };
@@ -184,21 +195,21 @@ impl Draft<'_> {
         own.extend(more);
         let keys = kind.embed(alias, own);
         let before = self.invalid.len();
-        self.define(keys);
+        for key in keys {
+            self.check(&key, &prefix, true);
+            self.list(key);
+        }
         if self.invalid.len() == before {
             let whole = found.validate(&below(&self.resolved, &prefix));
-            self.invalid.extend(whole.into_iter().map(|invalid| invalid.below(&prefix, true)));
+            self.invalid.extend(whole.into_iter().map(|invalid| invalid.below(&prefix, false)));
         }
     }
 
     fn no_class(&self, kind: &Kind, key: &str, class: &str, all: &[String]) -> Invalid {
-        let nested: Vec<&str> = all
-            .iter()
-            .map(String::as_str)
-            .filter(|known| known.strip_prefix(class).is_some_and(|rest| rest.starts_with('$')))
-            .collect();
+        let nested: Vec<&str> =
+            all.iter().map(String::as_str).filter(|known| nested_in(known, class)).collect();
         if nested.is_empty() {
-            return Invalid::value(key, class, &self.not_a(class, kind.interface));
+            return self.not_a(key, class, kind.interface);
         }
         let why = format!(
             "This class is abstract and cannot be created. Did you mean {}?",
@@ -230,7 +241,7 @@ impl Draft<'_> {
             let before = self.invalid.len();
             for key in found.config_def() {
                 let key = ConfigKey { name: format!("{prefix}{}", key.name), ..key };
-                self.check(&key, prefix.len());
+                self.check(&key, &prefix, false);
                 self.list(key);
             }
             if self.invalid.len() == before {

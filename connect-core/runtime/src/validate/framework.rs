@@ -8,7 +8,7 @@ use connect_core::{
 };
 use regex::Regex;
 
-use super::{Draft, connector_keys};
+use super::{Draft, connector_keys, info};
 use crate::{topic_creation, versions};
 
 /// A comma-separated list, trimmed.
@@ -63,6 +63,11 @@ impl Draft<'_> {
         let group = &self.validator.worker.config.group_id;
         if ty == PluginType::Sink {
             let own = self.resolved.get("consumer.override.group.id");
+            if let Some(own) = own {
+                // As on the JVM, it is listed twice: here, where it is checked, and among the overrides.
+                let undefined = info(None, "consumer.override.group.id", Some(own.clone()));
+                self.infos.insert(0, undefined);
+            }
             if own == Some(group) {
                 let why =
                     format!("Consumer group {group} conflicts with Connect worker group {group}");
@@ -95,19 +100,18 @@ impl Draft<'_> {
             };
             if let (Some(class), None) = (&given, &found) {
                 let interface = if kind == "header" { "HeaderConverter" } else { "Converter" };
-                let why = self.not_a(class, interface);
-                self.invalid.push(Invalid::value(&key, class, &why));
-                self.show(&key, None);
+                self.invalid.push(self.not_a(&key, class, interface));
+                if !self.is_class(class) {
+                    self.show(&key, None);
+                    self.hide_version(kind);
+                }
             }
             let all: Vec<String> = match kind {
                 "header" => registry.header_converters().map(|c| c.name.to_owned()).collect(),
                 _ => registry.converters().map(|c| c.name.to_owned()).collect(),
             };
             self.recommend(&key, all);
-            let Some(found) = found else {
-                self.hide_version(kind);
-                continue;
-            };
+            let Some(found) = found else { continue };
             self.show(&key, Some(found.name.to_owned()));
             let version_key = format!("{key}.plugin.version");
             self.version(&version_key, given.map(|_| key.as_str()), found.name, found.version);
@@ -115,16 +119,25 @@ impl Draft<'_> {
     }
 
     /// Why a class is not what it is used as.
-    pub(super) fn not_a(&self, class: &str, interface: &str) -> String {
+    pub(super) fn not_a(&self, key: &str, class: &str, interface: &str) -> Invalid {
+        match self.is_class(class) {
+            true => Invalid::new(
+                key,
+                format!("Class class {class} does not implement the {interface} interface"),
+            ),
+            false => Invalid::value(key, class, &format!("Class {class} could not be found.")),
+        }
+    }
+
+    /// Whether there is a class of this name, of whatever use: a plugin, or one of Java's own, which people's
+    /// configurations may well name by mistake.
+    pub(super) fn is_class(&self, class: &str) -> bool {
         let registry = self.validator.registry;
-        let known = registry.find_transformation(class).is_some()
+        class.starts_with("java.")
+            || registry.find_transformation(class).is_some()
             || registry.find_predicate(class).is_some()
             || registry.classes().any(|(name, _)| name == class)
-            || registry.converters().chain(registry.header_converters()).any(|c| c.name == class);
-        match known {
-            true => format!("Class class {class} does not implement the {interface} interface"),
-            false => format!("Class {class} could not be found."),
-        }
+            || registry.converters().chain(registry.header_converters()).any(|c| c.name == class)
     }
 
     /// Default, recommendation and check of a key that asks for a version; it is checked only where the configuration
@@ -230,6 +243,7 @@ impl Draft<'_> {
 pub(super) fn aliases(properties: &Properties, key: &str) -> Vec<String> {
     let mut aliases = list(properties.get(key));
     let mut seen = BTreeSet::new();
-    aliases.retain(|alias| !alias.is_empty() && seen.insert(alias.clone()));
+    // An empty one is kept, so that the comma too many is found.
+    aliases.retain(|alias| seen.insert(alias.clone()));
     aliases
 }
