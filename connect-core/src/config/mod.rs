@@ -38,6 +38,7 @@ pub struct Invalid {
 enum Problem {
     Missing,
     Value { value: String, why: String },
+    List(String),
     Other(String),
 }
 
@@ -53,6 +54,10 @@ impl Invalid {
     /// `Invalid value V for configuration K: why`.
     pub fn value(key: &str, value: &str, why: &str) -> Self {
         Self::of(key, Problem::Value { value: value.to_owned(), why: why.to_owned() })
+    }
+    /// `Configuration 'K' why`, which is how a list is refused.
+    pub fn list(key: &str, why: &str) -> Self {
+        Self::of(key, Problem::List(why.to_owned()))
     }
     /// `Missing required configuration "K" which has no default value.`
     pub fn missing(key: &str) -> Self {
@@ -78,6 +83,7 @@ impl Invalid {
             Problem::Value { value, why } => {
                 format!("Invalid value {value} for configuration {key}: {why}")
             }
+            Problem::List(why) => format!("Configuration '{key}' {why}"),
             Problem::Other(message) => message.clone(),
         }
     }

@@ -52,7 +52,7 @@ pub(super) fn distinct(key: &str, list: &[String], may_be_empty: bool) -> Option
     } else {
         return None;
     };
-    Some(Invalid::new(key, format!("Configuration '{key}' {why}")))
+    Some(Invalid::list(key, why))
 }
 
 /// `NonEmptyListValidator`.
@@ -73,4 +73,28 @@ pub(super) fn none(invalid: Vec<Invalid>) -> Result<()> {
     }
     let all: Vec<_> = invalid.iter().map(Invalid::message).collect();
     Err(Error::config(all.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_key_of_the_connector() {
+        let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
+        let message = |invalid: Option<Invalid>| {
+            invalid
+                .map(|invalid| invalid.below("transforms.a.", true).message())
+                .unwrap_or_default()
+        };
+        for (bad, why) in [
+            (list(&["x", "x"]), "values must not be duplicated."),
+            (list(&["x", ""]), "values must not be empty."),
+            (list(&[]), "must not be empty. Valid values include: any non-empty value"),
+        ] {
+            let expected = format!("Configuration 'transforms.a.fields' {why}");
+            assert_eq!(message(distinct("fields", &bad, false)), expected);
+        }
+        assert_eq!(message(distinct("fields", &[], true)), "");
+    }
 }

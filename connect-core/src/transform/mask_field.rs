@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     Fate, Transformation, keys,
     part::{Part, name_of_part},
-    shape::{entry, put, renew, require_map, require_struct_of},
+    shape::{PerSchema, entry, put, renew, require_map, require_struct_of},
 };
 use crate::{
     CONNECT_VERSION,
@@ -42,6 +42,8 @@ pub(super) struct MaskField<P> {
     fields: Vec<Text>,
     replacement: Option<Text>,
     replace_null: bool,
+    /// Which fields of a schema are masked.
+    masked: PerSchema<Vec<bool>>,
     part: PhantomData<P>,
 }
 
@@ -61,16 +63,18 @@ impl<P: Part> Transformation for MaskField<P> {
             fields: config.fields.into_iter().map(Text::from).collect(),
             replacement: config.replacement.map(Text::from),
             replace_null: config.replace_null_with_default,
+            masked: PerSchema::new(),
             part: PhantomData,
         })
     }
     fn apply(&mut self, record: &mut Record, _: Option<i64>) -> Result<Fate> {
         let (schema, value) = P::of(record);
+        let (names, replacement) = (&self.fields, self.replacement.as_ref());
         let Some(schema) = schema else {
             let entries = require_map(value, PURPOSE)?;
-            for name in &self.fields {
+            for name in names {
                 match entry(entries, name) {
-                    Some(value) => self.mask(None, value)?,
+                    Some(value) => mask(None, value, replacement)?,
                     // As in the JVM, a field that was missing is null afterwards.
                     None => put(entries, name, Value::Null),
                 }
@@ -78,27 +82,28 @@ impl<P: Part> Transformation for MaskField<P> {
             return Ok(Fate::Keep);
         };
         let (fields, values) = require_struct_of(schema, value, PURPOSE)?;
-        for (field, value) in fields.iter().zip(values) {
+        let masked = self.masked.get(schema, |schema| {
+            Ok(schema.fields().iter().map(|field| names.contains(&field.name)).collect())
+        })?;
+        for ((field, value), masked) in fields.iter().zip(values).zip(masked) {
             renew(field, value, self.replace_null)?;
-            if self.fields.contains(&field.name) {
-                self.mask(Some(&field.schema), value)?;
+            if *masked {
+                mask(Some(&field.schema), value, replacement)?;
             }
         }
         Ok(Fate::Keep)
     }
 }
 
-impl<P> MaskField<P> {
-    fn mask(&self, schema: Option<&Schema>, value: &mut Value) -> Result<()> {
-        if value.is_null() {
-            return Ok(());
-        }
-        *value = match &self.replacement {
-            Some(replacement) => replaced(schema, value, replacement)?,
-            None => nothing(schema, value)?,
-        };
-        Ok(())
+fn mask(schema: Option<&Schema>, value: &mut Value, replacement: Option<&Text>) -> Result<()> {
+    if value.is_null() {
+        return Ok(());
     }
+    *value = match replacement {
+        Some(replacement) => replaced(schema, value, replacement)?,
+        None => nothing(schema, value)?,
+    };
+    Ok(())
 }
 
 /// What stands for nothing in the place of a value.

@@ -68,7 +68,9 @@ fn renames(list: &[String]) -> Result<HashMap<String, Text>, Invalid> {
             [old, new] => renames.insert(old.to_owned(), new.into()),
             _ => {
                 let why = format!("Invalid rename mapping: {mapping}");
-                return Err(Invalid::value("renames", &keys::shown(list), &why));
+                // The JVM names the key without the prefix of the transformation.
+                let message = Invalid::value("renames", &keys::shown(list), &why).message();
+                return Err(Invalid::new("renames", message));
             }
         };
     }
