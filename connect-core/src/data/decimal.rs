@@ -73,11 +73,6 @@ impl Decimal {
         if self.unscaled.is_zero() {
             return Some(0);
         }
-        // No power of ten is built for a number that is far too large or too small.
-        let digits = self.unscaled.magnitude().to_string().len() as i64;
-        if !(1..=19).contains(&(digits - i64::from(self.scale))) {
-            return None;
-        }
         self.rescaled_exactly(0)?.unscaled.to_i64()
     }
     /// As `BigDecimal.toString`: with an exponent if the scale is negative, or there are more than five zeros after
