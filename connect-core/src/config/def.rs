@@ -3,6 +3,12 @@
 //! Name, type, default and choices come from the field; documentation from its doc comment; `x-importance`,
 //! `x-group`, `x-order`, `x-width`, `x-display`, `x-default`, `x-any-case`, `x-exact-case` and `x-dependents` from `#[schemars(extend(...))]`.
 
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
 use serde_json::Value as Json;
 
 use super::{ConfigSpec, Invalid};
@@ -78,15 +84,33 @@ pub struct ConfigKey {
     pub exact_case: bool,
 }
 
+/// Definitions by type: making them takes longer than everything else that a request needs.
+static KNOWN: LazyLock<Mutex<HashMap<TypeId, Arc<[ConfigKey]>>>> = LazyLock::new(Mutex::default);
+
+/// The definitions of `T`'s fields, in their order; made once.
+pub(super) fn shared<T: ConfigSpec>() -> Arc<[ConfigKey]> {
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = known().get(&TypeId::of::<T>()) {
+        return Arc::clone(found);
+    }
+    let made: Arc<[ConfigKey]> = make::<T>().into();
+    known().insert(TypeId::of::<T>(), Arc::clone(&made));
+    made
+}
+
 /// The definitions of `T`'s fields, in their order.
 pub fn config_def<T: ConfigSpec>() -> Vec<ConfigKey> {
+    shared::<T>().to_vec()
+}
+
+fn make<T: ConfigSpec>() -> Vec<ConfigKey> {
     let mut settings = schemars::generate::SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
-    let mut orders = std::collections::HashMap::<String, i32>::new();
+    let mut orders = HashMap::<String, i32>::new();
     let mut keys = Vec::with_capacity(properties.len());
     for (name, property) in properties {
         let mut key = key(name, property, required.contains(&name.as_str()));
@@ -223,7 +247,7 @@ impl ConfigKey {
                 format!("Value must be no more than {max}")
             }
             _ if self.ty != ConfigType::String => return None,
-            _ if self.non_empty && value.is_empty() => "String must be non-empty".to_owned(),
+            _ if self.non_empty && text.is_empty() => "String must be non-empty".to_owned(),
             _ if self.choices.is_empty() || self.choices.iter().any(chosen) => return None,
             _ if self.any_case => format!(
                 "String must be one of (case insensitive): {}",

@@ -99,7 +99,7 @@ pub fn validate(keys: &[ConfigKey], properties: &Properties) -> Vec<Invalid> {
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming every key that is missing or malformed.
 pub fn parse<T: ConfigSpec>(properties: &Properties) -> Result<T> {
-    let invalid = validate(&config_def::<T>(), properties);
+    let invalid = validate(&def::shared::<T>(), properties);
     if !invalid.is_empty() {
         let all: Vec<_> = invalid.iter().map(Invalid::message).collect();
         return Err(Error::config(all.join("\n")));
