@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod api_test;
 mod bench;
 mod compose_test;
 mod demo;
@@ -19,6 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [--rows N] [--runs N] [--kafka] [--embedded]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA
   tidy            the checks of the source tree alone
+  docs            write the generated part of docs/reference anew
+  api-test        requests made up from the API's description (schemathesis)
   compose-test    docker-compose.yml on a real Docker engine (root; takes long)
 
 in the containers of compose-test:
@@ -45,6 +48,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["test"] => suite::run(),
         ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
         ["tidy"] => tidy::run(),
+        ["docs"] => suite::docs(),
+        ["api-test"] => api_test::run(),
         ["compose-test"] => compose_test::run(),
         ["serve", name, dir] => xtask::images::serve(name, dir.as_ref()),
         ["gateway", file, port] => xtask::gateway::serve(file, port.parse()?),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use xtask::build::cargo;
 use xtask_servers::{CassandraOptions, KafkaOptions, Kind, MySqlOptions, apt};
 
-use crate::tidy;
+use crate::{api_test, tidy};
 
 /// A step with its result and duration.
 struct Step {
@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<()> {
         doc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
         status(&mut doc)
     });
+    step("api", &api_test::run);
     step("test", &|| status(cargo().args(["test", "--workspace", "--no-fail-fast"])));
 
     println!("\n== summary");
@@ -54,6 +55,13 @@ pub(crate) fn run() -> Result<()> {
         bail!("failed: {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// Writes the generated part of `docs/reference` anew: the test that compares it does.
+pub(crate) fn docs() -> Result<()> {
+    let mut test = cargo();
+    test.args(["test", "-p", "api", "--test", "it", "reference"]).env("UPDATE_DOCS", "1");
+    status(&mut test)
 }
 
 fn install() -> Result<()> {

@@ -8,7 +8,10 @@ use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{Part, resources as all_resources};
-use crate::resource::{Operation, Resource, op};
+use crate::{
+    error::ApiError,
+    resource::{Operation, Resource, op},
+};
 
 pub(super) fn resources() -> [Resource; 1] {
     [Resource::new("/openapi.json").get(get, op("This description").answers::<Value>(200))]
@@ -90,6 +93,9 @@ fn describe(id: &str, operation: &Operation, generator: &mut SchemaGenerator) ->
         }
         responses.insert(status.to_string(), response);
     }
+    // What JAX-RS refuses before a resource is asked, and what the worker fails at.
+    let other = json!({"application/json": {"schema": generator.subschema_for::<ApiError>()}});
+    responses.insert("default".to_owned(), json!({"description": "Refused", "content": other}));
     described.insert("responses".to_owned(), Value::Object(responses));
     Value::Object(described)
 }

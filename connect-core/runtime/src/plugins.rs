@@ -51,7 +51,10 @@ pub fn keys(
     version: Option<&str>,
 ) -> Result<Vec<ConfigKey>, Refusal> {
     let check = |class: &str, available: &str| match version.map(versions::parse) {
-        Some(Err(why)) => Err(Refusal::BadRequest(why)),
+        Some(Err(_)) => {
+            let version = version.unwrap_or_default();
+            Err(Refusal::BadRequest(format!("Invalid version specification: {version}")))
+        }
         Some(Ok(range)) if !range.contains(available) => {
             Err(Refusal::BadRequest(versions::missing(class, &range, available)))
         }

@@ -247,6 +247,7 @@ impl ConfigKey {
                 format!("Value must be no more than {max}")
             }
             _ if self.ty != ConfigType::String => return None,
+            // Connect's parser trims before its validators look.
             _ if self.non_empty && text.is_empty() => "String must be non-empty".to_owned(),
             _ if self.choices.is_empty() || self.choices.iter().any(chosen) => return None,
             _ if self.any_case => format!(
@@ -255,7 +256,7 @@ impl ConfigKey {
             ),
             _ => format!("String must be one of: {}", self.choices.join(", ")),
         };
-        Some(Invalid::value(&self.name, value, &why))
+        Some(Invalid::value(&self.name, text, &why))
     }
 
     /// The value as Connect prints it after parsing: null if it cannot be parsed, never a password.

@@ -191,6 +191,9 @@ impl Draft<'_> {
         let Some(found) = found else { return };
         let version_key = format!("{prefix}plugin.version");
         self.version(&version_key, Some(&type_key), found.name, found.version);
+        if self.invalid.iter().any(|invalid| invalid.key == version_key) {
+            return;
+        }
         let mut own = found.config_def();
         own.extend(more);
         let keys = kind.embed(alias, own);
