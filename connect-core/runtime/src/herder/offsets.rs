@@ -89,7 +89,7 @@ pub(super) async fn alter(
             Ok(ours)
         }
         PluginType::Sink => {
-            let parsed = offsets.as_ref().map(|offsets| sink_offsets(offsets)).transpose()?;
+            let parsed = offsets.as_deref().map(sink_offsets).transpose()?;
             let given = offsets.as_deref().unwrap_or_default();
             let ours = plugin.alter_offsets(&properties, given).await.map_err(refused)?;
             let group = consumer_group(context, name, &config);
@@ -135,7 +135,9 @@ fn primitive(value: &Json) -> Result<(), Refusal> {
 }
 
 /// `org.apache.kafka.connect.util.SinkUtils.parseSinkConnectorOffsets`.
-fn sink_offsets(offsets: &Offsets) -> Result<BTreeMap<TopicPartition, Option<i64>>, Refusal> {
+fn sink_offsets(
+    offsets: &[OffsetChange],
+) -> Result<BTreeMap<TopicPartition, Option<i64>>, Refusal> {
     let text = |value: &Json| match value {
         Json::String(text) => text.clone(),
         other => other.to_string(),
