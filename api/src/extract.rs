@@ -6,7 +6,10 @@ use axum::{
         FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request,
         rejection::BytesRejection,
     },
-    http::{header::CONTENT_TYPE, request::Parts},
+    http::{
+        header::{CONTENT_TYPE, HOST},
+        request::Parts,
+    },
 };
 use connect_core_runtime::herder::Submitted;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -32,7 +35,7 @@ async fn segments(parts: &mut Parts) -> Result<Vec<(String, String)>, ApiError> 
     let Path(segments) = Path::<Vec<(String, String)>>::from_request_parts(parts, &())
         .await
         .map_err(|e| ApiError::new(400, e.body_text()))?;
-    if segments.iter().any(|(_, text)| text.chars().any(char::is_control)) {
+    if segments.iter().any(|(_, text)| text.chars().any(|c| c.is_ascii_control())) {
         return Err(ApiError::new(400, "Illegal character in the path"));
     }
     Ok(segments)
@@ -59,6 +62,22 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
         let [(_, name), (_, task)] = &segments[..] else { return Err(ApiError::not_found()) };
         let task = task.parse().map_err(|_| ApiError::not_found())?;
         Ok(Self(name.clone(), task))
+    }
+}
+
+/// Set on requests that came over TLS.
+#[derive(Clone, Copy)]
+pub(crate) struct Tls;
+
+/// Where the client found this worker, such as `http://host:8083`.
+pub(crate) struct Origin(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = std::convert::Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let scheme = if parts.extensions.get::<Tls>().is_some() { "https" } else { "http" };
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        Ok(Self(format!("{scheme}://{host}")))
     }
 }
 
@@ -107,6 +126,8 @@ async fn body(request: Request) -> Result<Bytes, ApiError> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // Some editors on Windows put a byte order mark before everything.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => return Err(ApiError::new(400, NO_BODY)),
         // A list would be taken for the fields in their order.
@@ -134,6 +155,40 @@ impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for JsonBody<T>
     }
 }
 
+/// A string in a body, for which a number or boolean counts as its own text.
+#[derive(Debug)]
+pub(crate) struct Scalar(pub(crate) String);
+
+/// The text of a JSON scalar; none for null.
+fn scalar<E: serde::de::Error>(value: &RawValue) -> Result<Option<String>, E> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(text).map(Some).map_err(E::custom),
+        Some(b'{' | b'[') => Err(E::custom(format!("a string is expected, not {text}"))),
+        _ if text == "null" => Ok(None),
+        _ => Ok(Some(text.to_owned())),
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(scalar(&raw)?.unwrap_or_default()))
+    }
+}
+
+impl JsonSchema for Scalar {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scalar".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number", "boolean"]})
+    }
+}
+
 /// A configuration in a body: a map of strings, in which a number or boolean counts as its own text.
 #[derive(Debug)]
 pub(crate) struct ConfigBody(pub(crate) Submitted);
@@ -143,16 +198,9 @@ impl<'de> Deserialize<'de> for ConfigBody {
         let raw = std::collections::BTreeMap::<String, Box<RawValue>>::deserialize(deserializer)?;
         let mut properties = Submitted::new();
         for (key, value) in raw {
-            let text = value.get();
-            let text = match text.as_bytes().first() {
-                Some(b'"') => Some(serde_json::from_str(text).map_err(D::Error::custom)?),
-                Some(b'{' | b'[') => {
-                    let message = format!("the value of {key} must be a string, not {text}");
-                    return Err(D::Error::custom(message));
-                }
-                _ if text == "null" => None,
-                _ => Some(text.to_owned()),
-            };
+            let text = scalar::<D::Error>(&value);
+            let named = |e| D::Error::custom(format!("the value of {key} must be a string: {e}"));
+            let text = text.map_err(named)?;
             properties.insert(key, text);
         }
         Ok(Self(properties))

@@ -153,15 +153,18 @@ fn media_types(request: &Request, consumes: bool) -> Result<(), ApiError> {
 }
 
 fn accepts_json(accept: &str) -> bool {
-    accept.split(',').any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let range = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let refused = parts.any(|parameter| {
-            let weight = parameter.strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
-            weight == Some(0.0)
-        });
-        !refused && matches!(range.as_str(), "*/*" | "*" | "application/*" | "application/json")
-    })
+    // A header without a value says nothing.
+    accept.trim().is_empty()
+        || accept.split(',').any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let range = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let refused = parts.any(|parameter| {
+                let weight =
+                    parameter.strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+                weight == Some(0.0)
+            });
+            !refused && matches!(range.as_str(), "*/*" | "*" | "application/*" | "application/json")
+        })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use axum::Extension;
 use connect_core::{
     config::{Properties, parse},
     registry::Registry,
@@ -19,7 +20,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Part, listen,
+    Part, extract, listen,
     rest_config::RestConfig,
     router,
     security::Security,
@@ -98,6 +99,7 @@ impl RunningWorker {
                 }
                 Some(tls) => {
                     let listener = TlsListener::new(listener, tls)?;
+                    let app = app.layer(Extension(extract::Tls));
                     let server = axum::serve(listener, app).with_graceful_shutdown(stopped);
                     tokio::spawn(server.into_future())
                 }

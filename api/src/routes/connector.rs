@@ -19,7 +19,7 @@ use super::connectors::{
 use crate::{
     Shared,
     error::ApiError,
-    extract::{ConfigBody, JsonBody, Name, TaskPath},
+    extract::{ConfigBody, JsonBody, Name, Origin, TaskPath},
     resource::{Resource, op},
 };
 
@@ -73,12 +73,12 @@ async fn config(State(herder): State<Shared>, Name(name): Name) -> Answer<Json<P
 async fn put_config(
     State(herder): State<Shared>,
     Name(name): Name,
-    headers: HeaderMap,
+    origin: Origin,
     JsonBody(ConfigBody(config)): JsonBody<ConfigBody>,
 ) -> Answer<Response> {
     let (new, view) = herder.put_config(&name, config).await?;
     Ok(match new {
-        true => created(&herder, &headers, &name, &view),
+        true => created(&herder, &origin, &name, &view),
         false => Json(describe(&herder, &name, &view)).into_response(),
     })
 }
@@ -105,7 +105,8 @@ async fn status(State(herder): State<Shared>, Name(name): Name) -> Answer<Json<C
 
 /// What the JVM's workers sign and send to each other. Ours keep no session key: they don't coordinate over HTTP.
 async fn internal(headers: HeaderMap) -> ApiError {
-    match headers.contains_key("X-Connect-Authorization") {
+    let signed = ["X-Connect-Authorization", "X-Connect-Request-Signature-Algorithm"];
+    match signed.iter().all(|name| headers.contains_key(*name)) {
         false => ApiError::new(400, "Internal request missing required signature"),
         true => ApiError::new(403, "Internal request contained invalid signature."),
     }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use connect_core::{config::Properties, plugin::PluginType};
+use connect_core::{
+    config::{Properties, java_trim},
+    plugin::PluginType,
+};
 use connect_core_runtime::herder::{ConnectorView, Status, TargetState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Shared,
     error::ApiError,
-    extract::{ConfigBody, JsonBody, Parameters},
+    extract::{ConfigBody, JsonBody, Origin, Parameters, Scalar},
     resource::{Resource, op},
 };
 
@@ -167,7 +170,7 @@ async fn list(State(herder): State<Shared>, query: Parameters) -> Json<Listed> {
 #[schemars(rename = "CreateConnectorRequest")]
 struct Create {
     #[serde(default)]
-    name: Option<String>,
+    name: Option<Scalar>,
     config: ConfigBody,
     /// `RUNNING`, `PAUSED` or `STOPPED`, in any case.
     #[serde(default)]
@@ -176,10 +179,11 @@ struct Create {
 
 async fn create(
     State(herder): State<Shared>,
-    headers: HeaderMap,
+    origin: Origin,
     JsonBody(body): JsonBody<Create>,
 ) -> Answer<Response> {
-    let name = body.name.unwrap_or_default().trim().to_owned();
+    let name = body.name.map(|Scalar(name)| name).unwrap_or_default();
+    let name = java_trim(&name).to_owned();
     let initial = match body.initial_state.map(|state| state.to_ascii_uppercase()).as_deref() {
         None | Some("RUNNING") => TargetState::Started,
         Some("PAUSED") => TargetState::Paused,
@@ -190,18 +194,17 @@ async fn create(
         }
     };
     let view = herder.create(&name, body.config.0, initial).await?;
-    Ok(created(&herder, &headers, &name, &view))
+    Ok(created(&herder, &origin, &name, &view))
 }
 
 /// The answer to a connector that was made.
 pub(super) fn created(
     herder: &Shared,
-    headers: &HeaderMap,
+    Origin(origin): &Origin,
     name: &str,
     view: &ConnectorView,
 ) -> Response {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let location = format!("http://{host}/connectors/{}", percent_encoded(name));
+    let location = format!("{origin}/connectors/{}", percent_encoded(name));
     // As the JVM's: the tasks of a new connector are not known yet.
     let info = Info { tasks: Vec::new(), ..describe(herder, name, view) };
     (StatusCode::CREATED, [(header::LOCATION, location)], Json(info)).into_response()
@@ -210,7 +213,8 @@ pub(super) fn created(
 fn percent_encoded(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
     for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        // As JAX-RS: what a segment of a path may hold (RFC 3986).
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
             encoded.push_str(&format!("%{byte:02X}"));

@@ -16,7 +16,7 @@ use super::connectors::Answer;
 use crate::{
     Shared,
     error::ApiError,
-    extract::{JsonBody, Name, Parameters},
+    extract::{JsonBody, Name, Parameters, Scalar},
     resource::{Resource, op},
 };
 
@@ -68,7 +68,7 @@ async fn get(State(herder): State<Shared>, Name(name): Name) -> Answer<Json<Logg
 #[derive(Deserialize, JsonSchema)]
 struct SetLevel {
     #[serde(default)]
-    level: Option<String>,
+    level: Option<Scalar>,
 }
 
 async fn set(
@@ -78,8 +78,8 @@ async fn set(
     JsonBody(body): JsonBody<SetLevel>,
 ) -> Answer<Response> {
     let missing = "Desired 'level' parameter was not specified in request.";
-    let level = body.level.ok_or_else(|| ApiError::new(400, missing))?;
-    let level = Level::parse(&level)
+    let Scalar(level) = body.level.ok_or_else(|| ApiError::new(400, missing))?;
+    let level = Level::parse(level.trim())
         .ok_or_else(|| ApiError::new(404, format!("invalid log level '{level}'.")))?;
     if query.get("scope").is_some_and(|scope| scope.eq_ignore_ascii_case("cluster")) {
         herder.set_cluster_level(&name, level).await?;

@@ -2,6 +2,7 @@
 """Records what the real Kafka Connect answers to requests that change nothing, for the test `golden`.
 
   record.py JVM_URL OUR_URL > answers.json
+  record.py answers.json OUR_URL > new.json      only our answers anew, for the same requests
 
 Both workers need group.id=kafka-connect-group and JsonConverter for keys and values; the JVM's needs the plugins
 connect-file and connect-transforms, and no connectors. An answer of ours that differs is recorded beside the JVM's:
@@ -215,10 +216,15 @@ def without_queue(names, items, name):
 
 def main():
     jvm, ours = sys.argv[1:3]
-    requests()
+    if jvm.endswith('.json'):
+        with open(jvm) as f:
+            known = [(e['request'], e['jvm']) for e in json.load(f)]
+    else:
+        requests()
+        known = [(r, call(jvm, r)) for r in REQUESTS]
     recorded, differ = [], 0
-    for r in REQUESTS:
-        entry = {'request': r, 'jvm': call(jvm, r)}
+    for r, answer in known:
+        entry = {'request': r, 'jvm': answer}
         our = call(ours, r)
         if our != entry['jvm']:
             entry['ours'] = our

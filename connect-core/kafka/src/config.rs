@@ -21,11 +21,17 @@ const IGNORED: &[&str] = &[
     "buffer.memory",
     "max.block.ms",
     "default.api.timeout.ms",
+    "partition.assignment.strategy",
+    "partitioner.class",
+    "partitioner.ignore.keys",
+    "exclude.internal.topics",
+    "metadata.max.idle.ms",
 ];
 
 /// The same setting under another name.
 const RENAMED: &[(&str, &str)] = &[
     ("max.request.size", "message.max.bytes"),
+    ("fetch.max.wait.ms", "fetch.wait.max.ms"),
     ("metadata.max.age.ms", "topic.metadata.refresh.interval.ms"),
     ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
     ("send.buffer.bytes", "socket.send.buffer.bytes"),

@@ -35,6 +35,8 @@ const METADATA_PAUSE: Duration = Duration::from_millis(50);
 pub struct KafkaTransport {
     client: ClientConfig,
     admin: Arc<AdminClient<DefaultClientContext>>,
+    /// Asks about topics: a consumer, since a producer's question makes the brokers create the topic.
+    metadata: Arc<BaseConsumer>,
 }
 
 impl KafkaTransport {
@@ -47,15 +49,17 @@ impl KafkaTransport {
     pub fn new(bootstrap_servers: &str, properties: &BTreeMap<String, String>) -> Result<Self> {
         let client = config::client(bootstrap_servers, properties);
         let admin = client.create().map_err(config_error)?;
-        Ok(Self { client, admin: Arc::new(admin) })
+        let mut asking = client.clone();
+        asking.set("allow.auto.create.topics", "false");
+        let metadata = asking.create().map_err(config_error)?;
+        Ok(Self { client, admin: Arc::new(admin), metadata: Arc::new(metadata) })
     }
 
     /// Waits until the brokers tell of a topic that one of them has just created.
     async fn await_topic(&self, name: &str) -> Result<()> {
         let told = async {
             loop {
-                let owned = name.to_owned();
-                if self.blocking(move |admin| partitions(admin, &owned)).await?.is_some() {
+                if self.partitions(name).await?.is_some() {
                     return Ok(());
                 }
                 tokio::time::sleep(METADATA_PAUSE).await;
@@ -63,6 +67,12 @@ impl KafkaTransport {
         };
         let late = |_| Error::connection("the topic was created, but no broker tells of it");
         tokio::time::timeout(REQUEST_TIMEOUT, told).await.map_err(late)?
+    }
+
+    /// The number of partitions of a topic, if it exists.
+    async fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+        let (metadata, topic) = (Arc::clone(&self.metadata), topic.to_owned());
+        blocking(move || partitions(&metadata, &topic)).await
     }
 
     /// Runs a blocking call of librdkafka away from the async threads.
@@ -147,8 +157,7 @@ impl Transport for KafkaTransport {
     }
 
     async fn topic(&self, name: &str) -> Result<Option<TopicDescription>> {
-        let owned = name.to_owned();
-        let partitions = self.blocking(move |admin| partitions(admin, &owned)).await?;
+        let partitions = self.partitions(name).await?;
         let Some(partitions) = partitions else { return Ok(None) };
         let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
         let resource = ResourceSpecifier::Topic(name);
@@ -174,8 +183,7 @@ impl Transport for KafkaTransport {
     }
 
     async fn reader(&self, topic: &str) -> Result<Box<dyn Reader>> {
-        let owned = topic.to_owned();
-        let partitions = self.blocking(move |admin| partitions(admin, &owned)).await?;
+        let partitions = self.partitions(topic).await?;
         let partitions = partitions
             .ok_or_else(|| Error::refused("topic does not exist").context("topic", topic))?;
         Ok(Box::new(reader::KafkaReader::open(
@@ -240,9 +248,8 @@ fn commit(config: &ClientConfig, offsets: &Offsets) -> Result<()> {
     consumer.commit(&list, CommitMode::Sync).map_err(failed)
 }
 
-fn partitions(admin: &AdminClient<DefaultClientContext>, topic: &str) -> Result<Option<i32>> {
-    let metadata = admin
-        .inner()
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Option<i32>> {
+    let metadata = consumer
         .fetch_metadata(Some(topic), REQUEST_TIMEOUT)
         .map_err(|e| request_error("cannot describe topic", e).context("topic", topic))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);

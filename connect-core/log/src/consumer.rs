@@ -25,6 +25,8 @@ pub(crate) struct EmbeddedConsumer {
     group: String,
     wanted: Wanted,
     max_messages: usize,
+    /// Whether a partition without a committed offset is read from its end (`auto.offset.reset=latest`).
+    from_end: bool,
     notify: Arc<Notify>,
     membership: Membership,
     positions: Vec<Position>,
@@ -63,6 +65,7 @@ impl EmbeddedConsumer {
             group: options.group,
             wanted,
             max_messages: options.max_messages.max(1),
+            from_end: options.properties.get("auto.offset.reset").is_some_and(|v| v == "latest"),
             notify: Arc::default(),
             membership: Membership::NotYet,
             positions: Vec::new(),
@@ -112,7 +115,8 @@ impl EmbeddedConsumer {
         let offset = committed.get(&self.group).and_then(|offsets| offsets.get(tp));
         topic.watchers.add(&self.notify);
         if let Some(partition) = topic.partitions.get(tp.partition as usize) {
-            let offset = offset.copied().unwrap_or(0);
+            let start = if self.from_end { partition.end() } else { 0 };
+            let offset = offset.copied().unwrap_or(start);
             self.positions.push(Position::new(Arc::clone(partition), offset));
         }
     }

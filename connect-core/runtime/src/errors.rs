@@ -28,7 +28,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(300);
 /// Where a record failed (`org.apache.kafka.connect.runtime.errors.Stage`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    Transformation,
+    /// With its class.
+    Transformation(&'static str),
     KeyConverter,
     ValueConverter,
     HeaderConverter,
@@ -39,7 +40,7 @@ impl Stage {
     /// As the headers of the dead letter queue have it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Transformation => "TRANSFORMATION",
+            Self::Transformation(_) => "TRANSFORMATION",
             Self::KeyConverter => "KEY_CONVERTER",
             Self::ValueConverter => "VALUE_CONVERTER",
             Self::HeaderConverter => "HEADER_CONVERTER",
@@ -117,7 +118,28 @@ pub(crate) struct ErrorPolicy {
     log_messages: bool,
     connector: String,
     task: u32,
+    classes: Classes,
     queue: Option<DeadLetterQueue>,
+}
+
+/// Names of what a record goes through, for the headers of the dead letter queue.
+pub(crate) struct Classes {
+    pub(crate) key_converter: String,
+    pub(crate) value_converter: String,
+    pub(crate) header_converter: String,
+    pub(crate) task: String,
+}
+
+impl Classes {
+    fn of(&self, stage: Stage) -> &str {
+        match stage {
+            Stage::Transformation(class) => class,
+            Stage::KeyConverter => &self.key_converter,
+            Stage::ValueConverter => &self.value_converter,
+            Stage::HeaderConverter => &self.header_converter,
+            Stage::TaskPut => &self.task,
+        }
+    }
 }
 
 struct DeadLetterQueue {
@@ -183,6 +205,7 @@ impl ErrorPolicy {
         (connector, task): (&str, u32),
         common: &ConnectorConfig,
         queue: &QueueConfig,
+        classes: Classes,
         client: &Properties,
     ) -> Result<Self> {
         let client_id = format!("connect-dlq-producer-{connector}-{task}");
@@ -192,6 +215,7 @@ impl ErrorPolicy {
             log_messages: common.log_messages,
             connector: connector.to_owned(),
             task,
+            classes,
             queue: DeadLetterQueue::open(transport, &client_id, queue, client).await?,
         })
     }
@@ -216,6 +240,8 @@ impl ErrorPolicy {
                 error = %error.trace().trim_end(), "Error encountered in task"
             );
         }
+        // As on the JVM, also a record that fails the task.
+        self.report(stage, &errant, &error).await?;
         if self.tolerance != Tolerance::All {
             let failed =
                 Error::data("Tolerance exceeded in error handler").context("stage", stage.name());
@@ -230,9 +256,14 @@ impl ErrorPolicy {
             }
             .with_source(error));
         }
+        Ok(())
+    }
+
+    /// Tells the dead letter queue, if there is one.
+    async fn report(&mut self, stage: Stage, errant: &Errant<'_>, error: &Error) -> Result<()> {
         let Some(queue) = &mut self.queue else { return Ok(()) };
         let mut message = match errant {
-            Errant::Fetched { message, .. } => Message { partition: None, ..message.clone() },
+            Errant::Fetched { message, .. } => Message { partition: None, ..(*message).clone() },
             Errant::Polled { record, .. } => queue.message(record),
         };
         if queue.headers {
@@ -254,6 +285,7 @@ impl ErrorPolicy {
             header("__connect.errors.connector.name", self.connector.clone());
             header("__connect.errors.task.id", self.task.to_string());
             header("__connect.errors.stage", stage.name().to_owned());
+            header("__connect.errors.class.name", self.classes.of(stage).to_owned());
             let class = "org.apache.kafka.connect.errors.DataException";
             header("__connect.errors.exception.class.name", class.to_owned());
             header("__connect.errors.exception.message", error.to_string());

@@ -156,7 +156,7 @@ impl Validator<'_> {
         draft.transformations();
         draft.predicates();
         draft.own(&*plugin).await;
-        draft.client_overrides(plugin.ty());
+        draft.client_overrides(plugin.ty())?;
         draft.converters();
         let known: BTreeSet<String> =
             draft.infos.iter().map(|info| info.value.name.clone()).collect();
@@ -316,15 +316,19 @@ impl Draft<'_> {
         self.invalid.extend(plugin.validate(&properties).await);
     }
 
-    fn client_overrides(&mut self, ty: PluginType) {
+    /// One that cannot be parsed is refused as a whole, as the JVM does (with 500).
+    fn client_overrides(&mut self, ty: PluginType) -> Result<(), Refusal> {
         let found: Vec<_> = clients::overrides(&self.raw)
             .filter(|(_, _, kind)| kind.used_by(ty, &self.raw))
             .map(|(key, definition, kind)| (key.to_owned(), definition, kind))
             .collect();
-        for (key, definition, kind) in found {
+        for (key, definition, _) in found {
             match definition {
                 Some(definition) => {
-                    self.check(&definition, kind.prefix(), false);
+                    let given = self.resolved.get(&key);
+                    if let Some(invalid) = definition.check_type(given) {
+                        return Err(Refusal::BadRequest(self.hide(&invalid)));
+                    }
                     let value = definition.shown(self.raw.get(&key));
                     self.infos.push(info(Some(definition), &key, value));
                 }
@@ -332,6 +336,7 @@ impl Draft<'_> {
                 None => self.infos.insert(0, info(None, &key, self.raw.get(&key).cloned())),
             }
         }
+        Ok(())
     }
 
     fn finish(mut self, name: String) -> ConfigInfos {

@@ -201,6 +201,11 @@ fn default(value: &Json) -> Option<String> {
     }
 }
 
+/// As `String.trim` of Java, and with it Connect's parser: control characters go too, other spaces stay.
+pub fn java_trim(text: &str) -> &str {
+    text.trim_matches(|c| c <= ' ')
+}
+
 impl ConfigKey {
     /// What is wrong with the given value, or with its absence.
     pub fn check(&self, value: Option<&String>) -> Option<Invalid> {
@@ -213,7 +218,7 @@ impl ConfigKey {
         let Some(value) = value else {
             return self.required.then(|| Invalid::missing(name));
         };
-        let text = value.trim();
+        let text = java_trim(value);
         let number = || format!("Not a number of type {}", self.ty.name());
         let why = match self.ty {
             ConfigType::Boolean => {
@@ -233,7 +238,7 @@ impl ConfigKey {
 
     /// Whether a value of the key's type is one that it takes: what Connect's validators say.
     fn check_value(&self, value: &str) -> Option<Invalid> {
-        let text = value.trim();
+        let text = java_trim(value);
         let number = text.parse::<i64>().ok();
         let chosen = |choice: &String| match self.exact_case {
             true => choice == text,
@@ -262,7 +267,7 @@ impl ConfigKey {
     /// The value as Connect prints it after parsing: null if it cannot be parsed, never a password.
     pub fn shown(&self, value: Option<&String>) -> Option<String> {
         let Some(value) = value else { return self.default.clone() };
-        let text = value.trim();
+        let text = java_trim(value);
         match self.ty {
             ConfigType::Boolean => {
                 let text = text.to_ascii_lowercase();

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-pub use def::{ConfigKey, ConfigType, config_def};
+pub use def::{ConfigKey, ConfigType, config_def, java_trim};
 pub use resolve::Resolve;
 pub use types::{Millis, Secret};
 

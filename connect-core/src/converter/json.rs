@@ -20,11 +20,11 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DecimalFormat {
+    /// A JSON number.
+    Numeric,
     /// Base64 of the unscaled integer.
     #[default]
     Base64,
-    /// A JSON number.
-    Numeric,
 }
 
 fn yes() -> bool {

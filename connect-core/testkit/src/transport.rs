@@ -23,6 +23,7 @@ pub async fn transport_suite(transport: &dyn Transport) {
     compacted_topics_are_read_from_end_to_end(transport).await;
     offsets_are_stored_with_their_messages(transport).await;
     a_start_offset_is_honoured(transport).await;
+    asking_about_a_topic_does_not_make_it(transport).await;
     offsets_of_a_group_without_members_can_be_changed(transport).await;
     a_pattern_sees_topics_that_come_later(transport).await;
     a_group_shares_the_partitions(transport).await;
@@ -211,6 +212,12 @@ async fn a_start_offset_is_honoured(transport: &dyn Transport) {
     let read = values(&mut *consumer, 3).await;
     assert_eq!(read.iter().map(|(_, offset, _)| *offset).collect::<Vec<_>>(), [7, 8, 9]);
     consumer.close().await.expect("closes");
+}
+
+async fn asking_about_a_topic_does_not_make_it(transport: &dyn Transport) {
+    for _ in 0..3 {
+        assert_eq!(transport.topic("suite-none").await.expect("answers"), None);
+    }
 }
 
 async fn offsets_of_a_group_without_members_can_be_changed(transport: &dyn Transport) {

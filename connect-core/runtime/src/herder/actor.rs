@@ -14,12 +14,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectorView, Refusal, Restart, State, TargetState, offsets,
+    ConnectorView, Refusal, Restart, State, Status, TargetState, offsets,
     state::{Effect, Event, Model, Observed},
 };
 use crate::{
     loggers::Loggers,
-    storage::{ConfigStore, StatusStore, Stored},
+    storage::{ConfigStore, StatusStore, Stored, Subject},
     worker::Worker,
 };
 
@@ -170,7 +170,10 @@ impl Actor {
                         }
                     });
                 }
-                Effect::Status(subject, status) => {
+                Effect::Status(subject, mut status) => {
+                    if let Some(status) = status.as_mut().filter(|s| s.version.is_empty()) {
+                        self.add_version(&subject, status);
+                    }
                     let written = self.statuses.write(&subject, status.as_ref()).await?;
                     tokio::spawn(async move {
                         if let Err(error) = written.await {
@@ -192,6 +195,17 @@ impl Actor {
                 Vec::new()
             }
             stored => self.model.step(Event::Stored(stored)),
+        }
+    }
+
+    /// Adds the version of the plugin to a status of something that has not run yet.
+    fn add_version(&mut self, subject: &Subject, status: &mut Status) {
+        let (Subject::Connector(name) | Subject::Task(name, _)) = subject;
+        let config = self.model.connectors.get(name).map(|connector| &connector.config);
+        let plugin = config.and_then(|config| self.worker.context().plugin(config).ok());
+        if let Some(plugin) = plugin {
+            status.version = plugin.version().to_owned();
+            self.model.set_version(subject, plugin.version());
         }
     }
 

@@ -28,7 +28,7 @@ use crate::{
     loggers::{Level, Loggers},
     plugins,
     providers::Providers,
-    storage::{ConfigStore, OffsetStore, StatusStore, Statuses, Stored, Subject},
+    storage::{ConfigStore, OffsetStore, StatusStore, Statuses, Stored},
     validate::Validator,
     worker::{Context, TopicTracker, Worker},
 };
@@ -141,7 +141,7 @@ impl LocalHerder {
 
     /// Checks a configuration as a whole before it is stored.
     async fn check(&self, config: &Submitted) -> Result<Properties, Refusal> {
-        let infos = self.validator().validate(config).await?;
+        let infos = self.validate(config).await?;
         if infos.error_count() > 0 {
             return Err(Refusal::BadRequest(invalid_config(&infos)));
         }
@@ -191,13 +191,7 @@ impl LocalHerder {
 /// Takes over the statuses from before the worker was restarted.
 fn remember(model: &mut Model, read: Statuses) {
     for (subject, status) in read.statuses {
-        let (name, task) = match subject {
-            Subject::Connector(name) => (name, None),
-            Subject::Task(name, task) => (name, Some(task)),
-        };
-        if let Some(connector) = model.connectors.get_mut(&name) {
-            connector.remember(task, status);
-        }
+        model.remember(&subject, status);
     }
     for (name, topic) in read.topics {
         if let Some(connector) = model.connectors.get_mut(&name) {
@@ -224,8 +218,10 @@ impl Herder for LocalHerder {
         plugins::keys(&self.context.registry, plugin, version)
     }
 
+    /// Bounded: a connector may ask a system that never answers.
     async fn validate(&self, config: &Submitted) -> Result<ConfigInfos, Refusal> {
-        self.validator().validate(config).await
+        let late = |_| Refusal::Failed(Error::connection("Request timed out"));
+        timeout(REQUEST_TIMEOUT, self.validator().validate(config)).await.map_err(late)?
     }
 
     fn shown(&self, config: &Properties) -> Properties {

@@ -109,6 +109,29 @@ impl Model {
         }
     }
 
+    /// Adds the version of the plugin to a status that has none.
+    pub(crate) fn set_version(&mut self, subject: &Subject, version: &str) {
+        let (Subject::Connector(name) | Subject::Task(name, _)) = subject;
+        let Some(connector) = self.connectors.get_mut(name) else { return };
+        let status = match subject {
+            Subject::Connector(_) => connector.status.as_mut(),
+            Subject::Task(_, task) => connector.task_status.get_mut(task),
+        };
+        if let Some(status) = status.filter(|status| status.version.is_empty()) {
+            status.version = version.to_owned();
+        }
+    }
+
+    /// Takes over a status from before the worker was restarted, if the connector is known.
+    pub(crate) fn remember(&mut self, subject: &Subject, status: Status) {
+        let (Subject::Connector(name) | Subject::Task(name, _)) = subject;
+        let Some(connector) = self.connectors.get_mut(name) else { return };
+        match subject {
+            Subject::Connector(_) => connector.status = Some(status),
+            Subject::Task(_, task) => drop(connector.task_status.insert(*task, status)),
+        }
+    }
+
     /// Takes an event in and says what is to be done.
     pub(crate) fn step(&mut self, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -477,14 +500,6 @@ impl Connector {
         let mut all = vec![Subject::Connector(name.to_owned())];
         all.extend(tasks.into_iter().map(|task| Subject::Task(name.to_owned(), task)));
         all
-    }
-
-    /// Takes over a status from before the worker was restarted.
-    pub(crate) fn remember(&mut self, task: Option<u32>, status: Status) {
-        match task {
-            None => self.status = Some(status),
-            Some(task) => drop(self.task_status.insert(task, status)),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use connect_core::{
-    config::{Invalid, Properties},
+    config::{Invalid, Properties, java_trim},
     plugin::{Plugin, PluginType},
 };
 use regex::Regex;
@@ -30,12 +30,12 @@ impl Draft<'_> {
         }
         self.recommend("connector.plugin.version", [plugin.version().to_owned()]);
         self.converter_classes();
-        for (key, shown) in [("transforms", "transforms"), ("predicates", "predicates")] {
+        for key in ["transforms", "predicates", "topic.creation.groups"] {
             let aliases = list(self.resolved.get(key));
             let distinct: BTreeSet<&String> = aliases.iter().collect();
             if distinct.len() < aliases.len() {
                 let given = format!("[{}]", aliases.join(", "));
-                self.invalid.push(Invalid::value(shown, &given, "Duplicate alias provided."));
+                self.invalid.push(Invalid::value(key, &given, "Duplicate alias provided."));
             }
         }
         match plugin.ty() {
@@ -46,7 +46,7 @@ impl Draft<'_> {
 
     fn name(&mut self, ty: PluginType) {
         // Connect's parser trims every value before it is looked at.
-        let Some(name) = self.resolved.get("name").map(|name| name.trim().to_owned()) else {
+        let Some(name) = self.resolved.get("name").map(|name| java_trim(name).to_owned()) else {
             return;
         };
         let controls = name.chars().filter(|c| (*c as u32) < 0x20 || *c as u32 == 0x7f);
@@ -204,11 +204,11 @@ impl Draft<'_> {
         }
         let names = list(topics.as_ref());
         let distinct: BTreeSet<&String> = names.iter().collect();
-        if names.iter().any(String::is_empty) {
-            let why = "Configuration 'topics' values must not be empty.";
-            self.invalid.push(Invalid::new("topics", why));
-        } else if distinct.len() < names.len() {
+        if distinct.len() < names.len() {
             let why = "Configuration 'topics' values must not be duplicated.";
+            self.invalid.push(Invalid::new("topics", why));
+        } else if names.iter().any(String::is_empty) {
+            let why = "Configuration 'topics' values must not be empty.";
             self.invalid.push(Invalid::new("topics", why));
         }
         let pattern = regex.filter(|regex| !regex.is_empty());

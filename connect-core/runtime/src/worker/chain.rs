@@ -10,9 +10,11 @@ use connect_core::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::below;
+use super::codec::Failed;
+use crate::{config::below, errors::Stage};
 
 struct Step {
+    class: &'static str,
     transformation: Box<dyn DynTransformation>,
     /// With whether it is negated.
     predicate: Option<(Box<dyn DynPredicate>, bool)>,
@@ -52,7 +54,12 @@ impl Chain {
             })?;
             let predicate = keys.predicate.map(|name| predicate(registry, &name, properties));
             let transformation = class.open(&own).map_err(|e| e.context("transforms", alias))?;
-            Ok(Step { transformation, predicate: predicate.transpose()?.map(|p| (p, keys.negate)) })
+            let class = class.name;
+            Ok(Step {
+                class,
+                transformation,
+                predicate: predicate.transpose()?.map(|p| (p, keys.negate)),
+            })
         };
         aliases.iter().map(step).collect::<Result<_>>().map(Self)
     }
@@ -62,14 +69,19 @@ impl Chain {
     }
 
     /// Takes a record through all of them, or until one drops it.
-    pub(super) fn apply(&mut self, record: &mut Record, offset: Option<i64>) -> Result<Fate> {
+    pub(super) fn apply(
+        &mut self,
+        record: &mut Record,
+        offset: Option<i64>,
+    ) -> Result<Fate, Failed> {
         for step in &mut self.0 {
             if let Some((predicate, negated)) = &step.predicate
                 && predicate.test(record) == *negated
             {
                 continue;
             }
-            if step.transformation.apply(record, offset)? == Fate::Drop {
+            let fate = step.transformation.apply(record, offset);
+            if fate.map_err(|e| (Stage::Transformation(step.class), e))? == Fate::Drop {
                 return Ok(Fate::Drop);
             }
         }

@@ -4,6 +4,7 @@ use connect_core::{
     config::{Properties, parse},
     error::Result,
     plugin::{Connected, DynSourceConnector, Plugin},
+    registry::Registry,
 };
 use serde_json::Value as Json;
 
@@ -21,6 +22,8 @@ pub(super) async fn run(runner: &Runner, plugin: &dyn Plugin, config: Properties
     let Some(connected) = connecting else { return Ok(()) };
     runner.running(plugin);
     let tasks_max = common.tasks_max as usize;
+    let mut config = config;
+    config.insert("task.class".into(), task_class(&runner.context.registry, &common.class));
     match connected {
         Connected::Sink(_) => {
             let configs = vec![config; tasks_max];
@@ -58,6 +61,12 @@ async fn watch_partitions(
             () = again => {}
         }
     }
+}
+
+/// The name that the JVM's connector gives its task, by which tools tell tasks apart.
+pub(super) fn task_class(registry: &Registry, class: &str) -> String {
+    let full = registry.full_name(class).unwrap_or(class);
+    format!("{}Task", full.strip_suffix("Connector").unwrap_or(full))
 }
 
 fn submit(runner: &Runner, configs: Vec<Properties>) {

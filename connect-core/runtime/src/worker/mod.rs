@@ -28,7 +28,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, below},
+    config::{self, ConnectorConfig, below},
+    errors::Classes,
     herder::Observed,
     providers::Providers,
     storage::{OffsetStore, Subject},
@@ -82,6 +83,18 @@ fn client_properties(context: &Context, client: &str, config: &Properties) -> Pr
     let mut properties = below(&context.config.properties, &format!("{client}."));
     properties.extend(below(config, &format!("{client}.override.")));
     properties
+}
+
+/// What the records of a task go through.
+fn classes(context: &Context, common: &ConnectorConfig) -> Classes {
+    let worker = &context.config.config;
+    let name = |own: &Option<String>, default: &String| own.as_ref().unwrap_or(default).clone();
+    Classes {
+        key_converter: name(&common.key_converter, &worker.key_converter),
+        value_converter: name(&common.value_converter, &worker.value_converter),
+        header_converter: name(&common.header_converter, &worker.header_converter),
+        task: connector::task_class(&context.registry, &common.class),
+    }
 }
 
 struct Running {

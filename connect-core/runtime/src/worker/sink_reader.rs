@@ -10,11 +10,7 @@ use connect_core::{
     transport::{Consumer, Fetch, Fetched},
 };
 
-use super::{
-    chain::Chain,
-    codec::{Codec, Failed},
-    topics::TaskTopics,
-};
+use super::{chain::Chain, codec::Codec, topics::TaskTopics};
 use crate::errors::{Attempts, RetryPolicy, Stage};
 
 /// Fetches, converts and transforms.
@@ -93,11 +89,6 @@ impl Reader {
             let count = fetched.iter().map(|part| part.messages.len()).sum();
             let mut decoded = Decoded { fetched, ..Decoded::default() };
             decoded.batch.records.reserve(count);
-            for part in &decoded.fetched {
-                if self.topics.is_new(&part.origin.topic) {
-                    decoded.new_topics.push(part.origin.topic.clone());
-                }
-            }
             self.partial = Some(Partial { decoded, part: 0, message: 0, attempts: None });
         }
         self.decode().await;
@@ -122,7 +113,7 @@ impl Reader {
                 let done = self.codec.decode(&origin.topic, origin.partition, raw);
                 let done = done.and_then(|mut record| {
                     let fate = self.chain.apply(&mut record, Some(*offset));
-                    match fate.map_err(|e| -> Failed { (Stage::Transformation, e) })? {
+                    match fate? {
                         Fate::Keep => Ok(Some(record)),
                         Fate::Drop => Ok(None),
                     }
@@ -145,6 +136,11 @@ impl Reader {
                 }
                 *attempts = None;
                 *message += 1;
+            }
+            // As on the JVM, a topic of which every record is dropped is not used.
+            let kept = decoded.batch.records.last().is_some_and(|last| *last.origin == *origin);
+            if kept && self.topics.is_new(&origin.topic) {
+                decoded.new_topics.push(origin.topic.clone());
             }
             *message = 0;
             *part += 1;

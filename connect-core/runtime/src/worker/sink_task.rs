@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Runner,
     chain::Chain,
-    client_properties,
+    classes, client_properties,
     codec::Codec,
     consumer_group,
     deliver::deliver,
@@ -56,8 +56,9 @@ pub(super) async fn run(
     };
     let Some(writer) = runner.retrying("starting the task", open).await? else { return Ok(()) };
     let producer = client_properties(context, "producer", &config);
+    let (id, classes) = ((name, task), classes(context, &common));
     let policy =
-        ErrorPolicy::open(&*context.transport, (name, task), &common, &queue, &producer).await?;
+        ErrorPolicy::open(&*context.transport, id, &common, &queue, classes, &producer).await?;
     let mut client = client_properties(context, "consumer", &config);
     client.remove("group.id");
     let max_messages = match client.get("max.poll.records") {

@@ -64,7 +64,7 @@ impl Pipeline {
             {
                 *record = original;
             }
-            if fate.map_err(|e| (Stage::Transformation, e))? == Fate::Drop {
+            if fate? == Fate::Drop {
                 return Ok(None);
             }
         }
@@ -87,7 +87,7 @@ impl Pipeline {
             tokio::time::sleep(pause).await;
             // A converter has changed nothing: after the transformations only it is tried again.
             let again = match stage {
-                Stage::Transformation => self.encode(&mut record, topic),
+                Stage::Transformation(_) => self.encode(&mut record, topic),
                 _ => self.codec.encode(&record).map(|m| Some((record.topic.clone(), m))),
             };
             match again {

@@ -14,8 +14,8 @@ use serde_json::Value as Json;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Backoff, Context, Runner, chain::Chain, client_properties, codec::Codec, connector::PARTITIONS,
-    source_batch::Pipeline, topics::TaskTopics,
+    Backoff, Context, Runner, chain::Chain, classes, client_properties, codec::Codec,
+    connector::PARTITIONS, source_batch::Pipeline, topics::TaskTopics,
 };
 use crate::{
     config::{ConnectorConfig, QueueConfig},
@@ -62,8 +62,9 @@ pub(super) async fn run(
     };
     let Some(source) = runner.retrying("starting the task", open).await? else { return Ok(()) };
     let client = client_properties(context, "producer", &config);
+    let (id, classes) = ((name, task), classes(context, &common));
     let policy =
-        ErrorPolicy::open(&*context.transport, (name, task), &common, &queue, &client).await?;
+        ErrorPolicy::open(&*context.transport, id, &common, &queue, classes, &client).await?;
     let client_id = format!("connector-producer-{name}-{task}");
     let producer = context.transport.producer(&client_id, &client).await?;
     runner.running(plugin);
