@@ -71,24 +71,13 @@ fn definition(kind: ClientKind, key: &str) -> Option<ConfigKey> {
         _ => ConfigType::String,
     };
     let name = format!("{}{key}", kind.prefix());
+    let documentation = format!("The {} client's {key}.", kind.name());
     Some(ConfigKey {
         display_name: key.to_owned(),
-        name,
-        ty,
         required: row.len() < 3,
         default: text(2),
         importance: text(1)?,
-        documentation: format!("The {} client's {key}.", kind.name()),
-        group: None,
-        order: -1,
-        width: "NONE".into(),
-        dependents: Vec::new(),
-        choices: Vec::new(),
-        minimum: None,
-        maximum: None,
-        non_empty: false,
-        any_case: false,
-        exact_case: false,
+        ..ConfigKey::new(name, ty, documentation)
     })
 }
 

@@ -207,6 +207,30 @@ pub fn java_trim(text: &str) -> &str {
 }
 
 impl ConfigKey {
+    /// An optional key without default, group and limits, of middling importance.
+    pub fn new(name: impl Into<String>, ty: ConfigType, documentation: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            display_name: name.clone(),
+            name,
+            ty,
+            required: false,
+            default: None,
+            importance: "MEDIUM".into(),
+            documentation: documentation.into(),
+            group: None,
+            order: -1,
+            width: "NONE".into(),
+            dependents: Vec::new(),
+            choices: Vec::new(),
+            minimum: None,
+            maximum: None,
+            non_empty: false,
+            any_case: false,
+            exact_case: false,
+        }
+    }
+
     /// What is wrong with the given value, or with its absence.
     pub fn check(&self, value: Option<&String>) -> Option<Invalid> {
         self.check_type(value).or_else(|| self.check_value(value?))

@@ -11,25 +11,8 @@ use crate::config::below;
 
 /// A key that the framework defines for an alias.
 fn key(name: String, ty: ConfigType, documentation: &str) -> ConfigKey {
-    ConfigKey {
-        display_name: name.clone(),
-        name,
-        ty,
-        required: false,
-        default: None,
-        importance: "HIGH".into(),
-        documentation: documentation.to_owned(),
-        group: None,
-        order: -1,
-        width: "LONG".into(),
-        dependents: Vec::new(),
-        choices: Vec::new(),
-        minimum: None,
-        maximum: None,
-        non_empty: false,
-        any_case: false,
-        exact_case: false,
-    }
+    let (importance, width) = ("HIGH".into(), "LONG".into());
+    ConfigKey { importance, width, ..ConfigKey::new(name, ty, documentation) }
 }
 
 /// What the two kinds of aliases differ in.
@@ -99,11 +82,9 @@ impl Kind {
 }
 
 fn predicate_keys() -> [ConfigKey; 2] {
-    let medium = |name: &str, ty, default: Option<&str>, doc| ConfigKey {
-        importance: "MEDIUM".into(),
-        width: "NONE".into(),
+    let medium = |name: &str, ty, default: Option<&str>, doc: &str| ConfigKey {
         default: default.map(str::to_owned),
-        ..key(name.to_owned(), ty, doc)
+        ..ConfigKey::new(name, ty, doc)
     };
     [
         medium(
