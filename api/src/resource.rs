@@ -6,11 +6,11 @@ use axum::{
     extract::Request,
     handler::Handler,
     http::{
-        HeaderMap, Method, StatusCode,
+        HeaderMap, HeaderValue, Method, StatusCode,
         header::{ACCEPT, ALLOW, CONTENT_TYPE},
     },
     middleware::{self, Next},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, options},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -108,8 +108,9 @@ impl Resource {
         let consumes = consumes.iter().any(|start| self.path.starts_with(start));
         let checked = self.router.route_layer(middleware::from_fn(
             move |request: Request, next: Next| async move {
+                let charset = charset(request.headers());
                 match media_types(&request, consumes) {
-                    Ok(()) => next.run(request).await,
+                    Ok(()) => with_charset(next.run(request).await, charset),
                     Err(refused) => refused.into_response(),
                 }
             },
@@ -152,6 +153,27 @@ fn media_types(request: &Request, consumes: bool) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The character set that the client names with JSON: as JAX-RS, it is named back.
+fn charset(headers: &HeaderMap) -> Option<String> {
+    let ranges = headers.get(ACCEPT)?.to_str().ok()?.split(',');
+    ranges.map(str::trim).filter(|range| is_json(range)).find_map(|range| {
+        let mut parameters = range.split(';').skip(1).map(str::trim);
+        parameters
+            .find(|parameter| parameter.to_ascii_lowercase().starts_with("charset="))
+            .map(str::to_owned)
+    })
+}
+
+fn with_charset(mut response: Response, charset: Option<String>) -> Response {
+    let json = response.headers().get(CONTENT_TYPE).is_some_and(|ty| ty == "application/json");
+    if let Some(charset) = charset.filter(|_| json)
+        && let Ok(named) = HeaderValue::from_str(&format!("application/json;{charset}"))
+    {
+        response.headers_mut().insert(CONTENT_TYPE, named);
+    }
+    response
+}
+
 fn accepts_json(accept: &str) -> bool {
     // A header without a value says nothing.
     accept.trim().is_empty()
@@ -170,6 +192,18 @@ fn accepts_json(accept: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_charset_is_named_back() {
+        let asked = |accept| {
+            let value = HeaderValue::from_static(accept);
+            charset(&HeaderMap::from_iter([(ACCEPT, value)]))
+        };
+        assert_eq!(asked("application/json;charset=utf-8").as_deref(), Some("charset=utf-8"));
+        assert_eq!(asked("text/html;charset=utf-8, application/json;q=1"), None);
+        let answer = with_charset(ApiError::not_found().into_response(), Some("charset=x".into()));
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/json;charset=x");
+    }
 
     #[test]
     fn accept_as_jax_rs_reads_it() {
