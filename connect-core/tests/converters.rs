@@ -124,7 +124,7 @@ fn bad_settings_are_named_in_connects_words() {
             "Invalid value both for configuration converter.type: String must be one of: key, value, header",
             "Invalid value bad for configuration schemas.enable: Expected value to be either true or false",
             "Invalid value many for configuration schemas.cache.size: Not a number of type INT",
-            "Invalid value HEX for configuration decimal.format: String must be one of (case insensitive): BASE64, NUMERIC",
+            "Invalid value HEX for configuration decimal.format: String must be one of (case insensitive): NUMERIC, BASE64",
         ]
     );
     assert!(json.open(&bad).is_err());
