@@ -63,6 +63,8 @@ impl<T: SourceTask> DynSourceTask for T {
 pub trait DynSourceConnector: Send + Sync {
     /// See [`SourceConnector::partitions`].
     async fn partitions(&self) -> Result<Vec<Json>>;
+    /// See [`SourceConnector::earlier`].
+    fn earlier(&self, partition: &Json) -> Result<Vec<Json>>;
     /// See [`SourceConnector::partitions_interval`].
     fn partitions_interval(&self) -> Option<Duration>;
     /// See [`SourceConnector::task`].
@@ -73,6 +75,9 @@ pub trait DynSourceConnector: Send + Sync {
 impl<C: SourceConnector> DynSourceConnector for C {
     async fn partitions(&self) -> Result<Vec<Json>> {
         SourceConnector::partitions(self).await?.iter().map(to_json).collect()
+    }
+    fn earlier(&self, partition: &Json) -> Result<Vec<Json>> {
+        SourceConnector::earlier(self, &from_json(partition)?).iter().map(to_json).collect()
     }
     fn partitions_interval(&self) -> Option<Duration> {
         SourceConnector::partitions_interval(self)

@@ -53,6 +53,9 @@ pub trait SinkTask: Send + 'static {
     async fn open(&mut self, _partitions: &[TopicPartition]) -> Result<Offsets> {
         Ok(Offsets::new())
     }
+    /// Tells that these topic partitions are another task's now. What was put is durable, so that there is nothing to
+    /// flush.
+    async fn close(&mut self, _partitions: &[TopicPartition]) {}
     /// Writes the batch; what it reports as written is durable when it returns.
     ///
     /// `Err` means that nothing of the batch was written: the runtime retries it, or halves it to find the

@@ -56,6 +56,14 @@ pub trait SourceConnector: Sized + Send + Sync + 'static {
     /// Lists what there is to read now: tables, files, shards. The runtime groups them into at most `tasks.max`
     /// tasks of neighbours.
     async fn partitions(&self) -> Result<Vec<<Self::Task as SourceTask>::Partition>>;
+    /// Other partitions under which the offset of this one may have been stored by earlier versions: where it has none of
+    /// its own, the first that has one counts.
+    fn earlier(
+        &self,
+        _: &<Self::Task as SourceTask>::Partition,
+    ) -> Vec<<Self::Task as SourceTask>::Partition> {
+        Vec::new()
+    }
     /// How often [`partitions`](Self::partitions) should be asked again; a change makes the runtime reassign
     /// the tasks. None: never.
     fn partitions_interval(&self) -> Option<Duration> {

@@ -10,8 +10,11 @@ pub fn registry() -> Registry {
         .source::<connectors_file::FileStreamSource>()
         .sink::<connectors_file::FileStreamSink>();
     #[cfg(feature = "postgres")]
-    let registry = registry.source::<connectors_postgres::PostgresSource>();
+    let registry = registry
+        .source::<connectors_postgres::PostgresSource>()
+        .sink::<connectors_postgres::PostgresSink>();
     #[cfg(feature = "mysql")]
-    let registry = registry.sink::<connectors_mysql::MySqlSink>();
+    let registry =
+        registry.source::<connectors_mysql::MySqlSource>().sink::<connectors_mysql::MySqlSink>();
     registry
 }

@@ -225,6 +225,11 @@ impl ErrorPolicy {
         self.queue.is_some() || (self.log && self.log_messages)
     }
 
+    /// Whether records that fail are passed over.
+    pub(crate) fn tolerates(&self) -> bool {
+        self.tolerance == Tolerance::All
+    }
+
     /// Passes a record over, or says why not. When this returns, the dead letter queue has it durably
     /// (invariant 2).
     pub(crate) async fn errant(

@@ -1,7 +1,7 @@
 //! Connect's `ConfigDef`, derived from the JSON schema of a configuration struct.
 //!
 //! Name, type, default and choices come from the field; documentation from its doc comment; `x-importance`,
-//! `x-group`, `x-order`, `x-width`, `x-display`, `x-default`, `x-any-case`, `x-exact-case` and `x-dependents` from `#[schemars(extend(...))]`.
+//! `x-group`, `x-order`, `x-width`, `x-display`, `x-default`, `x-any-case`, `x-exact-case`, `x-refusal` and `x-dependents` from `#[schemars(extend(...))]`.
 
 use std::{
     any::TypeId,
@@ -80,6 +80,8 @@ pub struct ConfigKey {
     pub non_empty: bool,
     /// Whether the choices are shown as Connect shows those of its enumerations: in capitals, and taken in any case.
     pub any_case: bool,
+    /// What is said of a value that is none of the choices, in place of Connect's `String must be one of`.
+    pub refusal: Option<String>,
     /// Whether a choice counts only as it is written. Otherwise it is taken in any case, though Connect doesn't say so.
     pub exact_case: bool,
 }
@@ -150,6 +152,7 @@ fn key(name: &str, property: &Json, required: bool) -> ConfigKey {
         non_empty: inner["minLength"].as_u64().is_some_and(|least| least > 0),
         any_case: property["x-any-case"].as_bool() == Some(true),
         exact_case: property["x-exact-case"].as_bool() == Some(true),
+        refusal: text("x-refusal"),
         choices,
     }
 }
@@ -228,6 +231,7 @@ impl ConfigKey {
             non_empty: false,
             any_case: false,
             exact_case: false,
+            refusal: None,
         }
     }
 
@@ -279,6 +283,9 @@ impl ConfigKey {
             // Connect's parser trims before its validators look.
             _ if self.non_empty && text.is_empty() => "String must be non-empty".to_owned(),
             _ if self.choices.is_empty() || self.choices.iter().any(chosen) => return None,
+            // An optional choice that is not made.
+            _ if text.is_empty() && !self.required && self.default.is_none() => return None,
+            _ if self.refusal.is_some() => self.refusal.clone().unwrap_or_default(),
             _ if self.any_case => format!(
                 "String must be one of (case insensitive): {}",
                 self.choices.join(", ").to_ascii_uppercase()

@@ -68,7 +68,8 @@ async fn put(task: &mut dyn SinkTask, batch: &SinkBatch) -> Result<Delivered> {
     let mut last = task.put(batch).await;
     for _ in 0..600 {
         match &last {
-            Err(error) if error.is_retriable() => {
+            // What is wrong with data may go away, but not here.
+            Err(error) if error.is_retriable() && error.kind() != ErrorKind::Data => {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 last = task.put(batch).await;
             }

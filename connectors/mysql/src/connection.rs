@@ -1,12 +1,93 @@
 //! Connections, and what MySQL's errors mean.
 
+use std::time::Duration;
+
 use connect_core::error::{Error, Result};
-use connectors_jdbc::sink::SinkConfig;
-use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
+use connectors_jdbc::connection::{Settings, invalid};
+use mysql_async::{Conn, DriverError, OptsBuilder, prelude::Queryable};
+use tokio::time::timeout;
+
+use crate::tls::{self, Mode, Tls};
 
 const DEFAULT_PORT: u16 = 3306;
 /// Statements stay below this, whatever the server would take: larger ones cost memory and win nothing.
 const MAX_STATEMENT: usize = 4 << 20;
+/// Milliseconds that a host may take for all of connecting, as in MariaDB's driver.
+const CONNECT_TIMEOUT: u64 = 30_000;
+/// Idle time after which the kernel asks whether the server is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// The drivers' parameters that are honoured, here or where values are read, and those that can be left aside without
+/// harm.
+pub(crate) const PARAMETERS: &[&str] = &[
+    "clientCertificateKeyStorePassword",
+    "clientCertificateKeyStoreUrl",
+    "connectTimeout",
+    "connectionTimeZone",
+    "disableSslHostnameVerification",
+    "forceConnectionTimeZoneToSession",
+    "keyStore",
+    "keyStorePassword",
+    "requireSSL",
+    "serverSslCert",
+    "serverTimezone",
+    "sessionVariables",
+    "socketTimeout",
+    "sslMode",
+    "tcpKeepAlive",
+    "trustCertificateKeyStorePassword",
+    "trustCertificateKeyStoreUrl",
+    "trustServerCertificate",
+    "trustStore",
+    "trustStorePassword",
+    "useSSL",
+    "verifyServerCertificate",
+    // Where values are read.
+    "tinyInt1isBit",
+    "transformedBitIsBoolean",
+    "yearIsDateType",
+    "zeroDateTimeBehavior",
+    // Of the JVM's drivers alone: how they prepare, fetch, batch and talk of characters.
+    "allowLocalInfile",
+    "allowMultiQueries",
+    "allowPublicKeyRetrieval",
+    "autoReconnect",
+    "cachePrepStmts",
+    "cacheServerConfiguration",
+    "characterEncoding",
+    "clientCertificateKeyStoreType",
+    "connectionCollation",
+    "defaultFetchSize",
+    "elideSetAutoCommits",
+    "fallbackToSystemTrustStore",
+    "failOverReadOnly",
+    "jdbcCompliantTruncation",
+    "keyStoreType",
+    "maintainTimeStats",
+    "maxReconnects",
+    "nullCatalogMeansCurrent",
+    "nullDatabaseMeansCurrent",
+    "preserveInstants",
+    "prepStmtCacheSize",
+    "prepStmtCacheSqlLimit",
+    "rewriteBatchedStatements",
+    "tcpNoDelay",
+    "trustCertificateKeyStoreType",
+    "trustStoreType",
+    "useAffectedRows",
+    "useBulkStmts",
+    "useCompression",
+    "useConfigs",
+    "useCursorFetch",
+    "useFractionalSeconds",
+    "useInformationSchema",
+    "useJDBCCompliantTimezoneShift",
+    "useLegacyDatetimeCode",
+    "useLocalSessionState",
+    "useServerPrepStmts",
+    "useTimezone",
+    "useUnicode",
+];
 
 /// A connection with what its statements must keep to.
 pub(crate) struct Connection {
@@ -15,54 +96,242 @@ pub(crate) struct Connection {
     pub(crate) max_statement: usize,
     /// Database that the connection is in.
     pub(crate) database: String,
+    /// Whether the server is MariaDB, whatever the URL calls it.
+    pub(crate) mariadb: bool,
 }
 
-/// Connects to the first of the URL's hosts that answers.
-pub(crate) async fn connect(config: &SinkConfig) -> Result<Connection> {
-    let mut last = None;
-    for (host, port) in config.url.addresses(DEFAULT_PORT, &config.resolve) {
-        match open(config, host, port).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => last = Some(error),
-        }
+/// Connects to the first of the URL's hosts that answers. With `utc` the session's time zone is UTC, without it the
+/// server's or the one that the settings force.
+pub(crate) async fn connect(settings: &Settings, utc: bool) -> Result<Connection> {
+    let plan = Plan::new(settings, utc)?;
+    settings.attempt(|| plan.connect()).await
+}
+
+/// Everything that the settings say, so that what is wrong with them shows before the first attempt.
+struct Plan {
+    /// What the URL calls each host, and where that leads.
+    hosts: Vec<(String, (String, u16))>,
+    options: OptsBuilder,
+    tls: Tls,
+    session: Vec<String>,
+    limit: Option<Duration>,
+}
+
+impl Plan {
+    fn new(settings: &Settings, utc: bool) -> Result<Self> {
+        // Checked although a driver without time limits leaves it to the kernel's keepalive.
+        settings.number("socketTimeout")?;
+        let url = &settings.url;
+        let keepalive = settings.flag("tcpKeepAlive")?.unwrap_or(true);
+        let options = OptsBuilder::default()
+            .user(settings.user())
+            .pass(settings.password())
+            .db_name(Some(url.database.as_str()).filter(|name| !name.is_empty()))
+            .tcp_keepalive(keepalive.then_some(KEEPALIVE))
+            // A socket file of the same host would lead to another server than the URL says.
+            .prefer_socket(false)
+            .tcp_nodelay(true);
+        let names = url.hosts.iter().map(|(name, _)| name.clone());
+        let limit = settings.number("connectTimeout")?.unwrap_or(CONNECT_TIMEOUT);
+        Ok(Self {
+            hosts: names.zip(url.addresses(DEFAULT_PORT, &settings.resolve)).collect(),
+            options,
+            tls: Tls::of(settings)?,
+            session: session(settings, utc)?,
+            // 0 means "for ever" to the JVM's drivers.
+            limit: Some(limit).filter(|limit| *limit > 0).map(Duration::from_millis),
+        })
     }
-    Err(last.unwrap_or_else(|| Error::config("connection.url names no host")))
+
+    async fn connect(&self) -> Result<Connection> {
+        let mut worst: Option<Error> = None;
+        for (name, (host, port)) in &self.hosts {
+            let opening = self.open(name, (host, *port));
+            let opened = match self.limit {
+                None => opening.await,
+                Some(limit) => timeout(limit, opening).await.unwrap_or_else(|_| Err(late(limit))),
+            };
+            let error = match opened {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error.context("host", format!("{name}:{port}")),
+            };
+            tracing::debug!(%error, "a host cannot be used");
+            // A refusal is what has to be seen to: the other hosts may be down for long.
+            if worst.as_ref().is_none_or(Error::is_retriable) {
+                worst = Some(error);
+            }
+        }
+        Err(worst.unwrap_or_else(|| Error::config("connection.url names no host")))
+    }
+
+    async fn open(&self, name: &str, host: (&str, u16)) -> Result<Connection> {
+        let mut conn = self.log_in(name, host).await?;
+        let failed = |e| error("setting up the session", e);
+        for statement in &self.session {
+            conn.query_drop(statement).await.map_err(failed)?;
+        }
+        let row: Option<(u64, Option<String>, String)> = conn
+            .query_first("SELECT @@max_allowed_packet, DATABASE(), VERSION()")
+            .await
+            .map_err(failed)?;
+        let (packet, database, version) = row.unwrap_or((1 << 20, None, String::new()));
+        // A packet has a header, and the server counts it.
+        let max_statement = usize::try_from(packet).unwrap_or(usize::MAX).saturating_sub(1024);
+        Ok(Connection {
+            conn,
+            max_statement: max_statement.min(MAX_STATEMENT),
+            database: database.unwrap_or_default(),
+            mariadb: version.to_ascii_lowercase().contains("mariadb"),
+        })
+    }
+
+    /// Connects with TLS, and without it where the mode leaves that open.
+    async fn log_in(&self, name: &str, host: (&str, u16)) -> Result<Conn> {
+        let plain = self.options.clone().ip_or_hostname(host.0).tcp_port(host.1);
+        let failed = |e| error("connecting", e);
+        let secure = match self.tls.mode {
+            Mode::Disabled => return Conn::new(plain).await.map_err(failed),
+            Mode::Preferred | Mode::Required | Mode::VerifyIdentity => {
+                plain.clone().ssl_opts(self.tls.options(name))
+            }
+            Mode::VerifyCa => {
+                let certified = self.tls.certified(host).await;
+                let (ip, name) = certified.map_err(|e| e.context("doing", "connecting"))?;
+                // The address that was looked at: a name may lead to several servers.
+                plain.clone().ip_or_hostname(ip.to_string()).ssl_opts(self.tls.options(&name))
+            }
+        };
+        let error = match Conn::new(secure).await {
+            Ok(conn) => return Ok(conn),
+            Err(error) => error,
+        };
+        if self.tls.mode != Mode::Preferred {
+            return Err(failed(error));
+        }
+        if let Some(cause) = tls::cause(&error) {
+            tracing::warn!(%cause, host = name, "no TLS with this server; connecting without");
+        } else if !matches!(
+            error,
+            mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer)
+        ) {
+            return Err(failed(error));
+        }
+        Conn::new(plain).await.map_err(failed)
+    }
 }
 
-async fn open(config: &SinkConfig, host: String, port: u16) -> Result<Connection> {
-    let url = &config.url;
-    let options = OptsBuilder::default()
-        .ip_or_hostname(host)
-        .tcp_port(port)
-        .user(config.user.as_ref().or(url.user.as_ref()).cloned())
-        .pass(config.password.as_ref().or(url.password.as_ref()).map(|p| p.expose().to_owned()))
-        .db_name(Some(url.database.clone()).filter(|name| !name.is_empty()))
-        // A socket file of the same host would lead to another server than the URL says.
-        .prefer_socket(false)
-        .tcp_nodelay(true);
-    let mut conn = Conn::new(options).await.map_err(|e| error("connecting", e))?;
+fn late(limit: Duration) -> Error {
+    let message = format!("MySQL did not answer within {} ms", limit.as_millis());
+    Error::connection(message).context("doing", "connecting")
+}
+
+/// The statements that set up the session; ours last, as in Connector/J, because the literals are written for them.
+fn session(settings: &Settings, utc: bool) -> Result<Vec<String>> {
+    let mut statements = match settings.parameter("sessionVariables") {
+        Some(text) => assignments(text)?,
+        None => Vec::new(),
+    };
+    let zone = if utc { Some("+00:00".to_owned()) } else { forced_zone(settings)? };
+    let zone = zone.map(|zone| format!("time_zone = '{zone}', ")).unwrap_or_default();
     // Strict, as Connector/J makes it: a value that doesn't fit is an error, never cut. Backslashes escape, whatever
     // the server's default: literals are written for that.
-    conn.query_drop(
-        "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = CONCAT_WS(',', \
-         REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES')",
-    )
-    .await
-    .map_err(|e| error("setting up the session", e))?;
-    let row: Option<(u64, Option<String>)> = conn
-        .query_first("SELECT @@max_allowed_packet, DATABASE()")
-        .await
-        .map_err(|e| error("setting up the session", e))?;
-    let (packet, database) = row.unwrap_or((1 << 20, None));
-    // A packet has a header, and the server counts it.
-    let max_statement = (packet as usize).saturating_sub(1024).min(MAX_STATEMENT);
-    Ok(Connection { conn, max_statement, database: database.unwrap_or_default() })
+    statements.push(format!(
+        "SET NAMES utf8mb4, {zone}sql_mode = CONCAT_WS(',', \
+         REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES')"
+    ));
+    Ok(statements)
+}
+
+/// The time zone that the settings want for the session, as the server takes it.
+fn forced_zone(settings: &Settings) -> Result<Option<String>> {
+    if settings.flag("forceConnectionTimeZoneToSession")? != Some(true) {
+        return Ok(None);
+    }
+    let zone = |name: &'static str| settings.parameter(name).map(|zone| (name, zone.trim()));
+    let Some((name, zone)) = zone("connectionTimeZone").or_else(|| zone("serverTimezone")) else {
+        return Ok(None);
+    };
+    match zone.to_ascii_uppercase().as_str() {
+        "SERVER" => return Ok(None),
+        // The server knows zones by name only where its tables of them are filled.
+        "UTC" | "GMT" | "Z" => return Ok(Some("+00:00".to_owned())),
+        "LOCAL" => return Err(invalid(name, zone, "a zone's name or an offset expected")),
+        _ => {}
+    }
+    if !zone.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-:".contains(c)) {
+        return Err(invalid(name, zone, "a zone's name or an offset expected, such as +02:00"));
+    }
+    Ok(Some(zone.to_owned()))
+}
+
+/// `sessionVariables` as statements: assignments between commas or semicolons outside of quotes and parentheses.
+fn assignments(text: &str) -> Result<Vec<String>> {
+    let mut statements = Vec::new();
+    for assignment in split(text) {
+        let assignment = assignment.trim();
+        if assignment.is_empty() {
+            continue;
+        }
+        let wrong = |why: &str| Err(invalid("sessionVariables", assignment, why));
+        let Some((name, value)) = assignment.split_once('=') else {
+            return wrong("name=value expected");
+        };
+        let (name, value) = (name.trim().trim_end_matches(':'), value.trim());
+        let (user, bare) = match name.strip_prefix('@') {
+            Some(rest) if !rest.starts_with('@') => (true, rest),
+            _ => (false, without_scope(name)),
+        };
+        let valid = |c: char| c.is_ascii_alphanumeric() || "_.$".contains(c);
+        if bare.is_empty() || !bare.chars().all(valid) {
+            return wrong("the name of a variable of the session expected before =");
+        }
+        if value.is_empty() {
+            return wrong("a value expected after =");
+        }
+        let scope = if user { "@" } else { "SESSION " };
+        statements.push(format!("SET {scope}{bare} = {value}"));
+    }
+    Ok(statements)
+}
+
+/// The name without what says that it is of the session.
+fn without_scope(name: &str) -> &str {
+    for scope in ["@@session.", "@@local.", "@@", "session ", "local "] {
+        if let Some((start, rest)) = name.split_at_checked(scope.len())
+            && start.eq_ignore_ascii_case(scope)
+        {
+            return rest.trim();
+        }
+    }
+    name
+}
+
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth, mut quote, mut escaped) = (Vec::new(), 0, 0, None, false);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some('\'' | '"'), '\\') => escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth -= 1,
+            (None, ',' | ';') if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
 }
 
 /// What the error means: one of the connection or the moment, one of the data, or a refusal.
 pub(crate) fn error(doing: &'static str, error: mysql_async::Error) -> Error {
     let mysql_async::Error::Server(server) = &error else {
-        return Error::connection("cannot reach MySQL").context("doing", doing).with_source(error);
+        return driver(&error).context("doing", doing).with_source(error);
     };
     let (code, message) = (server.code, format!("MySQL refused: {}", server.message));
     let refused = match code {
@@ -123,4 +392,57 @@ pub(crate) fn error(doing: &'static str, error: mysql_async::Error) -> Error {
         _ => Error::refused(message),
     };
     refused.context("doing", doing).context("code", code).with_source(error)
+}
+
+/// An error that is not the server's.
+fn driver(error: &mysql_async::Error) -> Error {
+    use mysql_async::Error::Driver;
+    if let Some(cause) = tls::cause(error) {
+        return Error::refused(format!("No TLS connection to MySQL: {cause}"));
+    }
+    match error {
+        Driver(DriverError::NoClientSslFlagFromServer) => tls::no_tls(),
+        // How one logs in does not change by trying again.
+        Driver(
+            DriverError::UnknownAuthPlugin { .. }
+            | DriverError::MysqlOldPasswordDisabled
+            | DriverError::CleartextPluginDisabled,
+        ) => Error::refused(format!("Cannot log in to MySQL: {error}")),
+        Driver(DriverError::PacketTooLarge) => {
+            Error::data("A statement is larger than the connection takes")
+        }
+        _ => Error::connection("cannot reach MySQL"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_variables_are_split_outside_of_quotes() {
+        let of = |text| assignments(text).unwrap();
+        assert_eq!(
+            of("sql_mode='A,B',foo=1;@x=concat('a,',\"b;\"), SESSION z = '\\',' ,@@session.y=2,"),
+            [
+                "SET SESSION sql_mode = 'A,B'",
+                "SET SESSION foo = 1",
+                "SET @x = concat('a,',\"b;\")",
+                "SET SESSION z = '\\','",
+                "SET SESSION y = 2",
+            ]
+        );
+        for bad in ["foo", "foo=", "=1", "GLOBAL x=1", "@@global.x y=1", "a b=1", "x`=1"] {
+            let error = assignments(bad).unwrap_err().to_string();
+            assert!(error.contains("sessionVariables"), "{error}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_named_once() {
+        let mut names: Vec<_> = PARAMETERS.iter().map(|name| name.to_ascii_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), PARAMETERS.len());
+    }
 }

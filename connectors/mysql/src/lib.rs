@@ -1,14 +1,17 @@
-//! MySQL and MariaDB as a sink: `JdbcSinkConnector` on `jdbc:mysql:` and `jdbc:mariadb:` URLs.
-//!
-//! A batch becomes statements of many rows, written as text into one buffer; the table's own columns decide how a
-//! value is written, so that records with and without schema go the same way.
+//! MySQL and MariaDB as a source and as a sink: the JDBC connectors on `jdbc:mysql:` and `jdbc:mariadb:` URLs.
 
 mod connection;
-mod datetime;
-mod ddl;
+mod decode;
+mod kind;
 mod literal;
-mod plan;
 mod sink;
-mod table;
+mod source;
+mod target;
+mod tls;
 
-pub use sink::MySqlSink;
+use connectors_jdbc::{sink::JdbcSink, source::JdbcSource};
+
+/// `JdbcSourceConnector` on MySQL and MariaDB.
+pub type MySqlSource = JdbcSource<source::MySqlReader>;
+/// `JdbcSinkConnector` on MySQL and MariaDB.
+pub type MySqlSink = JdbcSink<sink::MySqlWriter>;

@@ -1,315 +1,84 @@
-//! The connector and its tasks.
-
-use std::{collections::HashMap, sync::Arc};
+//! What is written, and how.
+//!
+//! A batch becomes statements of many rows, written as text into one buffer. A single one needs no transaction around
+//! it: it is sent when it is known to be the last.
 
 use async_trait::async_trait;
 use connect_core::{
-    config::{Invalid, Properties},
+    data::{Schema, Type, logical},
     error::{Error, ErrorKind, Result},
-    sink::{Delivered, Retry, SinkBatch, SinkConnector, SinkRecord, SinkTask},
+    sink::SinkRecord,
 };
 use connectors_jdbc::{
-    SINK_CLASSES,
-    names::Quote,
-    sink::{InsertMode, SinkConfig},
+    datetime::Years,
+    names::{Quote, TableName},
+    sink::{
+        SinkConfig,
+        cell::{Cells, Format},
+        database::{Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
+        table::Table,
+    },
+    source::keys::CalendarSystem,
+    zone::Zone,
 };
 use mysql_async::prelude::Queryable;
 
 use crate::{
-    connection::{self, Connection},
-    ddl, literal,
-    plan::{Mapped, Plan, value},
-    table::{Column, Table, TableName, describe},
+    connection::{self, Connection, error},
+    literal::Literals,
+    target::describe,
 };
 
-/// `JdbcSinkConnector` on MySQL and MariaDB.
-pub struct MySqlSink {
-    config: SinkConfig,
-}
-
-#[async_trait]
-impl SinkConnector for MySqlSink {
-    const NAME: &'static str = "MySqlSink";
-    const ALIASES: &'static [&'static str] = SINK_CLASSES;
-    type Config = SinkConfig;
-    type Task = MySqlSinkTask;
-
-    fn claims(properties: &Properties) -> bool {
-        connectors_jdbc::claims(properties, &["mysql", "mariadb"])
-    }
-
-    async fn validate(config: &SinkConfig) -> Vec<Invalid> {
-        let mut invalid = config.contradictions();
-        if !config.timezone.eq_ignore_ascii_case("UTC") {
-            let why = "only UTC is supported by this version";
-            invalid.push(Invalid::value("db.timezone", &config.timezone, why));
-        }
-        invalid
-    }
-
-    async fn connect(config: SinkConfig) -> Result<Self> {
-        Ok(Self { config })
-    }
-
-    async fn task(&self) -> Result<MySqlSinkTask> {
-        Ok(MySqlSinkTask {
-            config: self.config.clone(),
-            connection: None,
-            tables: HashMap::new(),
-            sql: Vec::new(),
-        })
-    }
-}
-
-/// Writes batches, each in one transaction.
-pub struct MySqlSinkTask {
-    config: SinkConfig,
-    connection: Option<Connection>,
-    /// Definitions of the tables; forgotten after an error.
-    tables: HashMap<TableName, Arc<Table>>,
+/// A connection to MySQL or MariaDB that is written.
+pub struct MySqlWriter {
+    connection: Connection,
+    /// The statement that was not sent yet.
     sql: Vec<u8>,
-}
-
-/// Neighbouring records of one table and one shape.
-struct Group<'b> {
-    table: TableName,
-    plan: Plan,
-    records: &'b [SinkRecord],
-}
-
-#[async_trait]
-impl SinkTask for MySqlSinkTask {
-    async fn put(&mut self, batch: &SinkBatch) -> Result<Delivered> {
-        let result = self.write(&batch.records).await;
-        if let Err(error) = &result {
-            // Whatever the transaction had done is undone with the connection; what was known of the tables may be why
-            // it failed.
-            self.tables.clear();
-            let mut usable = error.kind() == ErrorKind::Data;
-            if let Some(connection) = self.connection.as_mut().filter(|_| usable) {
-                usable = connection.conn.query_drop("ROLLBACK").await.is_ok();
-            }
-            if !usable {
-                self.connection = None;
-            }
-        }
-        result.map(|()| Delivered::All)
-    }
-
-    fn retry(&self) -> Retry {
-        let backoff = self.config.retry_backoff.get();
-        Retry { attempts: Some(self.config.max_retries), backoff }
-    }
-}
-
-impl MySqlSinkTask {
-    async fn write(&mut self, records: &[SinkRecord]) -> Result<()> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        if self.connection.is_none() {
-            self.connection = Some(connection::connect(&self.config).await?);
-        }
-        let groups = self.groups(records)?;
-        // DDL ends a transaction: it comes first.
-        let mut tables = Vec::with_capacity(groups.len());
-        for group in &groups {
-            tables.push(self.prepare(group).await?);
-        }
-        let mut statements = Statements::new(self)?;
-        for (group, table) in groups.iter().zip(&tables) {
-            statements.group(group, table).await?;
-        }
-        statements.finish().await
-    }
-
-    fn groups<'b>(&self, records: &'b [SinkRecord]) -> Result<Vec<Group<'b>>> {
-        let database = self.connection.as_ref().map(|c| c.database.as_str()).unwrap_or_default();
-        let mut groups: Vec<Group<'b>> = Vec::new();
-        let mut start = 0;
-        let mut topic = None;
-        for (at, sink_record) in records.iter().enumerate() {
-            let record = &sink_record.record;
-            let name = record.topic.as_ref().unwrap_or(&sink_record.origin.topic);
-            let same = groups
-                .last()
-                .is_some_and(|group| topic == Some(name) && group.plan.fits(&self.config, record));
-            if !same {
-                let text = self.config.table_name_format.replace("${topic}", name);
-                let plan = Plan::new(&self.config, record)
-                    .map_err(|e| e.context("topic", name).context("offset", sink_record.offset))?;
-                groups.push(Group { table: TableName::parse(&text, database), plan, records: &[] });
-                (start, topic) = (at, Some(name));
-            }
-            if let Some(group) = groups.last_mut() {
-                group.records = &records[start..=at];
-            }
-        }
-        Ok(groups)
-    }
-
-    /// The table of a group, created or altered as far as the configuration allows.
-    async fn prepare(&mut self, group: &Group<'_>) -> Result<Arc<Table>> {
-        let known = match self.tables.get(&group.table) {
-            Some(known) => Some(Arc::clone(known)),
-            None => self.describe(&group.table).await?,
-        };
-        let table = match known {
-            Some(table) => table,
-            None => self.create(group).await?,
-        };
-        if ddl::missing(&table, &group.plan).is_empty() {
-            return Ok(table);
-        }
-        // Someone else may have added it meanwhile.
-        let table = self.describe(&group.table).await?.unwrap_or(table);
-        let missing = ddl::missing(&table, &group.plan);
-        if missing.is_empty() {
-            return Ok(table);
-        }
-        if !self.config.auto_evolve {
-            let names: Vec<&str> = missing.iter().map(|mapped| &*mapped.name).collect();
-            return Err(Error::data(format!(
-                "Table {} is missing fields ({}) and auto-evolution is disabled",
-                group.table.describe(),
-                names.join(", ")
-            )));
-        }
-        if let Some(sql) = ddl::alter(&group.table, &table, &group.plan, group.records)? {
-            self.run(&sql, "altering a table").await?;
-        }
-        Ok(self.describe(&group.table).await?.unwrap_or(table))
-    }
-
-    async fn create(&mut self, group: &Group<'_>) -> Result<Arc<Table>> {
-        if !self.config.auto_create {
-            return Err(Error::refused(format!(
-                "Table {} is missing and auto-creation is disabled",
-                group.table.describe()
-            )));
-        }
-        let sql = ddl::create(&group.table, &group.plan, self.config.pk_mode, group.records)?;
-        let created = self.run(&sql, "creating a table").await;
-        // Another task may have been faster.
-        match (self.describe(&group.table).await?, created) {
-            (Some(table), _) => Ok(table),
-            (None, Err(error)) => Err(error),
-            (None, Ok(())) => Err(Error::connection("the table is gone as soon as it was created")),
-        }
-    }
-
-    async fn run(&mut self, sql: &str, doing: &'static str) -> Result<()> {
-        let ran = self.connection()?.conn.query_drop(sql).await;
-        ran.map_err(|e| connection::error(doing, e))
-    }
-
-    async fn describe(&mut self, name: &TableName) -> Result<Option<Arc<Table>>> {
-        let found = describe(&mut self.connection()?.conn, name).await?.map(Arc::new);
-        match &found {
-            Some(table) => drop(self.tables.insert(name.clone(), Arc::clone(table))),
-            None => drop(self.tables.remove(name)),
-        }
-        Ok(found)
-    }
-
-    fn connection(&mut self) -> Result<&mut Connection> {
-        self.connection.as_mut().ok_or_else(|| Error::internal("no connection"))
-    }
-}
-
-/// The statements of one transaction. A single one needs no transaction around it.
-struct Statements<'t> {
-    config: &'t SinkConfig,
-    connection: &'t mut Connection,
-    sql: &'t mut Vec<u8>,
+    /// Whether a transaction has begun.
     began: bool,
 }
 
-impl<'t> Statements<'t> {
-    fn new(task: &'t mut MySqlSinkTask) -> Result<Self> {
-        let connection =
-            task.connection.as_mut().ok_or_else(|| Error::internal("no connection"))?;
-        task.sql.clear();
-        Ok(Self { config: &task.config, connection, sql: &mut task.sql, began: false })
-    }
+/// The error of a statement that writes: bad data may be mended where it is, so that trying again is worth it.
+fn refused(doing: &'static str, e: mysql_async::Error) -> Error {
+    let error = error(doing, e);
+    if error.kind() == ErrorKind::Data { error.retriable(true) } else { error }
+}
 
+fn utc(config: &SinkConfig) -> Result<bool> {
+    let zone = Zone::of(&config.timezone).ok_or_else(|| Error::config("Invalid time zone"))?;
+    Ok(zone.is_utc())
+}
+
+impl MySqlWriter {
     /// Runs what is in the buffer; more will follow.
     async fn flush(&mut self) -> Result<()> {
         if self.sql.is_empty() {
             return Ok(());
         }
-        let failed = |e| connection::error("writing rows", e);
+        self.start().await?;
+        let written = self.connection.conn.query_drop(&self.sql[..]).await;
+        self.sql.clear();
+        written.map_err(|e| refused("writing rows", e))
+    }
+
+    async fn start(&mut self) -> Result<()> {
         if !self.began {
-            self.connection.conn.query_drop("START TRANSACTION").await.map_err(failed)?;
+            let started = self.connection.conn.query_drop("START TRANSACTION").await;
+            started.map_err(|e| error("starting a transaction", e))?;
             self.began = true;
         }
-        self.connection.conn.query_drop(&self.sql[..]).await.map_err(failed)?;
-        self.sql.clear();
         Ok(())
-    }
-
-    /// Runs what is left and makes all of it durable.
-    async fn finish(mut self) -> Result<()> {
-        let failed = |e| connection::error("writing rows", e);
-        if self.began {
-            self.flush().await?;
-            return self.connection.conn.query_drop("COMMIT").await.map_err(failed);
-        }
-        if self.sql.is_empty() {
-            return Ok(());
-        }
-        // One statement: it commits by itself, in one round trip.
-        self.connection.conn.query_drop(&self.sql[..]).await.map_err(failed)
-    }
-
-    async fn group(&mut self, group: &Group<'_>, table: &Table) -> Result<()> {
-        let columns: Vec<(&Mapped, &Column)> = group
-            .plan
-            .mapped
-            .iter()
-            .filter_map(|mapped| Some((mapped, table.column(&mapped.name)?)))
-            .collect();
-        let result = match (group.plan.delete, self.config.insert_mode) {
-            (true, _) => self.deletes(group, &columns).await,
-            (false, InsertMode::Update) => self.updates(group, &columns).await,
-            (false, mode) => self.inserts(group, &columns, mode == InsertMode::Upsert).await,
-        };
-        result.map_err(|e| e.context("table", group.table.describe()))
-    }
-
-    /// `INSERT` of as many rows as a statement may have.
-    async fn inserts(
-        &mut self,
-        group: &Group<'_>,
-        columns: &[(&Mapped, &Column)],
-        upsert: bool,
-    ) -> Result<()> {
-        let names: Vec<String> = columns.iter().map(|(_, column)| quote(column)).collect();
-        let head = format!("INSERT INTO {} ({}) VALUES ", group.table.quoted(), names.join(","));
-        let tail = if upsert { on_duplicate(columns) } else { String::new() };
-        self.rows(group.records, &head, &tail, |record, sql| tuple(record, columns, sql)).await
-    }
-
-    /// `DELETE` of as many keys as a statement may have.
-    async fn deletes(&mut self, group: &Group<'_>, columns: &[(&Mapped, &Column)]) -> Result<()> {
-        let keys: Vec<(&Mapped, &Column)> =
-            columns.iter().filter(|(mapped, _)| mapped.key).copied().collect();
-        let names: Vec<String> = keys.iter().map(|(_, column)| quote(column)).collect();
-        let head = format!("DELETE FROM {} WHERE ({}) IN (", group.table.quoted(), names.join(","));
-        self.rows(group.records, &head, ")", |record, sql| tuple(record, &keys, sql)).await
     }
 
     /// Statements `head row,row,... tail`, each below the size that the server takes.
     async fn rows(
         &mut self,
-        records: &[SinkRecord],
-        head: &str,
-        tail: &str,
-        mut row: impl FnMut(&SinkRecord, &mut Vec<u8>) -> Result<()>,
+        write: &Write<'_>,
+        columns: &[Bound<'_>],
+        (head, tail): (&str, &str),
     ) -> Result<()> {
-        let most = self.config.batch_size.max(1) as usize;
         let mut count = 0;
-        for record in records {
+        for record in write.records {
             if count == 0 {
                 self.flush().await?;
                 self.sql.extend_from_slice(head.as_bytes());
@@ -317,9 +86,8 @@ impl<'t> Statements<'t> {
                 self.sql.push(b',');
             }
             let before = self.sql.len();
-            row(record, self.sql)?;
-            let size = self.sql.len() + tail.len();
-            if size > self.connection.max_statement && count > 0 {
+            tuple(write, record, columns, &mut self.sql)?;
+            if self.sql.len() + tail.len() > self.connection.max_statement && count > 0 {
                 let last = self.sql.split_off(before);
                 self.sql.pop();
                 self.sql.extend_from_slice(tail.as_bytes());
@@ -329,10 +97,6 @@ impl<'t> Statements<'t> {
                 count = 0;
             }
             count += 1;
-            if count >= most {
-                self.sql.extend_from_slice(tail.as_bytes());
-                count = 0;
-            }
         }
         if count > 0 {
             self.sql.extend_from_slice(tail.as_bytes());
@@ -341,67 +105,289 @@ impl<'t> Statements<'t> {
     }
 
     /// `UPDATE`, a statement for each row.
-    async fn updates(&mut self, group: &Group<'_>, columns: &[(&Mapped, &Column)]) -> Result<()> {
-        if columns.iter().all(|(mapped, _)| mapped.key) {
+    async fn updates(&mut self, write: &Write<'_>) -> Result<()> {
+        let (keys, others): (Vec<Bound<'_>>, Vec<Bound<'_>>) =
+            write.columns.iter().partition(|(mapped, _)| mapped.key);
+        if others.is_empty() {
             return Ok(());
         }
-        for record in group.records {
+        let table = write.table.quoted(write.config.quoting(Quote::Backtick));
+        for record in write.records {
             self.flush().await?;
-            self.sql.extend_from_slice(format!("UPDATE {} SET ", group.table.quoted()).as_bytes());
-            assignments(record, columns, false, b",", self.sql)?;
+            self.sql.extend_from_slice(format!("UPDATE {table} SET ").as_bytes());
+            assignments(write, record, &others, b",", &mut self.sql)?;
             self.sql.extend_from_slice(b" WHERE ");
-            assignments(record, columns, true, b" AND ", self.sql)?;
+            assignments(write, record, &keys, b" AND ", &mut self.sql)?;
         }
         Ok(())
     }
 }
 
-fn quote(column: &Column) -> String {
-    Quote::Backtick.identifier(&column.name)
+fn name(write: &Write<'_>, (_, column): &Bound<'_>) -> String {
+    write.config.quoting(Quote::Backtick).identifier(&column.name)
 }
 
-fn on_duplicate(columns: &[(&Mapped, &Column)]) -> String {
-    let set = |columns: Vec<&Column>| {
-        let set = columns.into_iter().map(quote).map(|name| format!("{name}=VALUES({name})"));
-        format!(" ON DUPLICATE KEY UPDATE {}", set.collect::<Vec<_>>().join(","))
-    };
-    let others: Vec<&Column> = columns.iter().filter(|(m, _)| !m.key).map(|(_, c)| *c).collect();
-    // With nothing but keys the row is left as it is.
-    if others.is_empty() { set(columns.iter().map(|(_, c)| *c).collect()) } else { set(others) }
+fn names(write: &Write<'_>, columns: &[Bound<'_>]) -> String {
+    columns.iter().map(|bound| name(write, bound)).collect::<Vec<_>>().join(",")
 }
 
-fn tuple(record: &SinkRecord, columns: &[(&Mapped, &Column)], sql: &mut Vec<u8>) -> Result<()> {
+fn on_duplicate(write: &Write<'_>) -> String {
+    let mut set: Vec<&Bound<'_>> = write.others().collect();
+    if set.is_empty() {
+        // With nothing but keys the row is left as it is.
+        set = write.columns.iter().collect();
+    }
+    let set = set
+        .into_iter()
+        .map(|bound| name(write, bound))
+        .map(|name| format!("{name}=VALUES({name})"));
+    format!(" ON DUPLICATE KEY UPDATE {}", set.collect::<Vec<_>>().join(","))
+}
+
+fn tuple(
+    write: &Write<'_>,
+    record: &SinkRecord,
+    columns: &[Bound<'_>],
+    sql: &mut Vec<u8>,
+) -> Result<()> {
     sql.push(b'(');
-    for (i, (mapped, column)) in columns.iter().enumerate() {
+    for (i, bound) in columns.iter().enumerate() {
         if i > 0 {
             sql.push(b',');
         }
-        field(record, mapped, column, sql)?;
+        write.cell(record, *bound, &mut Literals(sql))?;
     }
     sql.push(b')');
     Ok(())
 }
 
 fn assignments(
+    write: &Write<'_>,
     record: &SinkRecord,
-    columns: &[(&Mapped, &Column)],
-    keys: bool,
+    columns: &[Bound<'_>],
     separator: &[u8],
     sql: &mut Vec<u8>,
 ) -> Result<()> {
-    let chosen = columns.iter().filter(|(mapped, _)| mapped.key == keys);
-    for (i, (mapped, column)) in chosen.enumerate() {
+    for (i, bound) in columns.iter().enumerate() {
         if i > 0 {
             sql.extend_from_slice(separator);
         }
-        sql.extend_from_slice(quote(column).as_bytes());
+        sql.extend_from_slice(name(write, bound).as_bytes());
         sql.push(b'=');
-        field(record, mapped, column, sql)?;
+        write.cell(record, *bound, &mut Literals(sql))?;
     }
     Ok(())
 }
 
-fn field(record: &SinkRecord, mapped: &Mapped, column: &Column, sql: &mut Vec<u8>) -> Result<()> {
-    let value = value(record, mapped.part);
-    literal::write(&value, mapped.schema.as_deref(), column, sql)
+#[async_trait]
+impl SinkDatabase for MySqlWriter {
+    const NAME: &'static str = "MySqlSink";
+    const PROTOCOLS: &'static [&'static str] = &["mysql", "mariadb"];
+    const QUOTE: Quote = Quote::Backtick;
+    const PARAMETERS: &'static [&'static str] = connection::PARAMETERS;
+    const TABLE_OPTIONS: &'static str = " DEFAULT CHARACTER SET utf8mb4";
+    /// 255 characters of four bytes fit every index.
+    const KEY_TEXT: Option<&'static str> = Some("VARCHAR(255)");
+
+    async fn connect(config: &SinkConfig) -> Result<Self> {
+        let connection = connection::connect(&config.connection, utc(config)?).await?;
+        Ok(Self { connection, sql: Vec::new(), began: false })
+    }
+
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    fn format(config: &SinkConfig) -> Result<Format> {
+        let zone = Zone::of(&config.timezone).ok_or_else(|| Error::config("Invalid time zone"))?;
+        Ok(Format {
+            zone,
+            dates: config.date_timezone,
+            legacy: config.calendar == CalendarSystem::Legacy,
+            unit: config.timestamp_precision,
+            years: Years::Four,
+            utc: "",
+            reads_text: false,
+            nul: true,
+            bits_are_numbers: true,
+        })
+    }
+
+    fn table(&self, mut parts: Vec<String>, _: &SinkConfig) -> Result<TableName> {
+        let name = parts.pop().unwrap_or_default();
+        // Of three parts the first two mean the same: a database is a catalog, and has no schemas.
+        let schema = parts.pop().unwrap_or_else(|| self.connection.database.clone());
+        Ok(TableName { schema, name })
+    }
+
+    async fn describe(&mut self, name: &TableName, config: &SinkConfig) -> Result<Option<Table>> {
+        let found = describe(&mut self.connection, name).await?;
+        Ok(found.filter(|(kind, _)| config.takes(kind)).map(|(_, table)| table))
+    }
+
+    async fn define(&mut self, sql: &str) -> Result<()> {
+        let defined = self.connection.conn.query_drop(sql).await;
+        defined.map_err(|e| error("changing a definition", e))
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        self.sql.clear();
+        self.began = false;
+        Ok(())
+    }
+
+    async fn write(&mut self, write: &Write<'_>) -> Result<()> {
+        let table = write.table.quoted(write.config.quoting(Quote::Backtick));
+        match write.operation {
+            Operation::Insert | Operation::Upsert => {
+                let head = format!("INSERT INTO {table} ({}) VALUES ", names(write, write.columns));
+                let tail = match write.operation {
+                    Operation::Upsert => on_duplicate(write),
+                    _ => String::new(),
+                };
+                self.rows(write, write.columns, (&head, &tail)).await
+            }
+            Operation::Delete => {
+                let keys: Vec<Bound<'_>> = write.keys().copied().collect();
+                let head = format!("DELETE FROM {table} WHERE ({}) IN (", names(write, &keys));
+                self.rows(write, &keys, (&head, ")")).await
+            }
+            Operation::Update => self.updates(write).await,
+        }
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        if self.began {
+            self.flush().await?;
+            self.began = false;
+            return self
+                .connection
+                .conn
+                .query_drop("COMMIT")
+                .await
+                .map_err(|e| refused("committing", e));
+        }
+        if self.sql.is_empty() {
+            return Ok(());
+        }
+        // One statement: it commits by itself, in one round trip.
+        let written = self.connection.conn.query_drop(&self.sql[..]).await;
+        self.sql.clear();
+        written.map_err(|e| refused("writing rows", e))
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        self.sql.clear();
+        self.began = false;
+        self.connection.conn.query_drop("ROLLBACK").await.map_err(|e| error("rolling back", e))
+    }
+
+    async fn claim(
+        &mut self,
+        table: &TableName,
+        connector: &str,
+        partitions: &[(String, i32)],
+    ) -> Result<Vec<OffsetRow>> {
+        self.start().await?;
+        let table = table.quoted(Quote::Backtick.always());
+        let raise = format!(
+            "INSERT INTO {table} (connector, topic, kafka_partition, next_offset, epoch) \
+             VALUES (?, ?, ?, NULL, 1) ON DUPLICATE KEY UPDATE epoch = epoch + 1"
+        );
+        let read = format!(
+            "SELECT next_offset, epoch FROM {table} \
+             WHERE connector = ? AND topic = ? AND kafka_partition = ? FOR UPDATE"
+        );
+        let failed = |e| error("claiming offsets", e);
+        let mut rows = Vec::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            let key = (connector, topic, partition);
+            self.connection.conn.exec_drop(&raise, key).await.map_err(failed)?;
+            let row: Option<(Option<i64>, i64)> =
+                self.connection.conn.exec_first(&read, key).await.map_err(failed)?;
+            let missing = || Error::connection("a row of the table of offsets is gone");
+            let (next, epoch) = row.ok_or_else(missing)?;
+            rows.push(OffsetRow { topic: topic.clone(), partition: *partition, next, epoch });
+        }
+        Ok(rows)
+    }
+
+    async fn offsets(&mut self, table: &TableName, connector: &str) -> Result<Vec<OffsetRow>> {
+        let table = table.quoted(Quote::Backtick.always());
+        let sql = format!(
+            "SELECT topic, kafka_partition, next_offset, epoch FROM {table} WHERE connector = ?"
+        );
+        let rows: mysql_async::Result<Vec<(String, i32, Option<i64>, i64)>> =
+            self.connection.conn.exec(&sql, (connector,)).await;
+        let row = |(topic, partition, next, epoch)| OffsetRow { topic, partition, next, epoch };
+        Ok(rows.map_err(|e| error("reading offsets", e))?.into_iter().map(row).collect())
+    }
+
+    async fn store(&mut self, table: &TableName, connector: &str, row: &OffsetRow) -> Result<bool> {
+        self.flush().await?;
+        self.start().await?;
+        let table = table.quoted(Quote::Backtick.always());
+        // What is set to the value that it has does not count as changed: the epoch tells.
+        let lock = format!(
+            "SELECT epoch FROM {table} WHERE connector = ? AND topic = ? AND kafka_partition = ? FOR UPDATE"
+        );
+        let set = format!(
+            "UPDATE {table} SET next_offset = ? WHERE connector = ? AND topic = ? AND kafka_partition = ?"
+        );
+        let failed = |e| error("storing offsets", e);
+        let key = (connector, &row.topic, row.partition);
+        let epoch: Option<i64> =
+            self.connection.conn.exec_first(&lock, key).await.map_err(failed)?;
+        if epoch != Some(row.epoch) {
+            return Ok(false);
+        }
+        let values = (row.next, connector, &row.topic, row.partition);
+        self.connection.conn.exec_drop(&set, values).await.map_err(failed)?;
+        Ok(true)
+    }
+
+    fn column_type(schema: &Schema) -> String {
+        let ty = match (schema.logical_name(), &schema.ty) {
+            (Some(logical::DECIMAL), _) => {
+                return format!("DECIMAL(65,{})", schema.scale().clamp(0, 38));
+            }
+            (Some(logical::DATE), _) => "DATE",
+            (Some(logical::TIME), _) => "TIME(3)",
+            (Some(logical::TIMESTAMP), _) => "DATETIME(3)",
+            (_, Type::Int8 | Type::Boolean) => "TINYINT",
+            (_, Type::Int16) => "SMALLINT",
+            (_, Type::Int32) => "INT",
+            (_, Type::Int64) => "BIGINT",
+            (_, Type::Float32) => "FLOAT",
+            (_, Type::Float64) => "DOUBLE",
+            (_, Type::String) => "TEXT",
+            (_, Type::Bytes) => "VARBINARY(1024)",
+            (_, Type::Array(_) | Type::Map(..) | Type::Struct(_)) => "JSON",
+        };
+        ty.to_owned()
+    }
+
+    fn inferred(inferred: Inferred) -> &'static str {
+        match inferred {
+            Inferred::Boolean => "TINYINT",
+            Inferred::Integer => "BIGINT",
+            Inferred::Double => "DOUBLE",
+            Inferred::Decimal => "DECIMAL(65,20)",
+            Inferred::Text => "TEXT",
+            Inferred::LongText => "LONGTEXT",
+            Inferred::Bytes => "LONGBLOB",
+            Inferred::Json => "JSON",
+            Inferred::Date => "DATE",
+            Inferred::Time => "TIME(3)",
+            Inferred::Timestamp => "DATETIME(6)",
+        }
+    }
+
+    fn widened(name: &str, ty: &str, nullable: bool) -> String {
+        format!("MODIFY COLUMN {name} {ty} {}", if nullable { "NULL" } else { "NOT NULL" })
+    }
+
+    fn literals(out: &mut Vec<u8>) -> impl Cells {
+        Literals(out)
+    }
 }

@@ -1,56 +1,443 @@
 //! Connections, and what PostgreSQL's errors mean.
 
-use connect_core::error::{Error, Result};
-use connectors_jdbc::source::SourceConfig;
-use tokio_postgres::{Client, Config, NoTls, config::TargetSessionAttrs, error::SqlState};
+use std::{error::Error as StdError, hash::BuildHasher, time::Duration};
+
+use connect_core::error::{Error, ErrorKind, Result};
+use connectors_jdbc::connection::{Settings, invalid};
+use rustls::ClientConfig;
+use tokio::time::timeout;
+use tokio_postgres::{
+    Client, Config,
+    config::{ChannelBinding, SslMode, TargetSessionAttrs},
+    error::{DbError, Severity, SqlState},
+};
+
+use crate::tls::{self, Mode, Tls};
 
 const DEFAULT_PORT: u16 = 5432;
+/// Seconds that a host may take for the TCP connection, as in pgjdbc.
+const CONNECT_TIMEOUT: u64 = 10;
+/// Seconds that a host may take for all of it: one that takes connections and then says nothing is not waited for.
+const LOGIN_TIMEOUT: u64 = 60;
+/// Idle time after which the kernel asks whether the server is still there, and how often it asks.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
 
-/// Connects to the first of the URL's hosts that answers.
-pub(crate) async fn connect(config: &SourceConfig) -> Result<Client> {
-    let mut options = Config::new();
-    for (host, port) in config.url.addresses(DEFAULT_PORT, &config.resolve) {
-        options.host(host).port(port);
-    }
-    options.dbname(&config.url.database);
-    options.application_name(config.url.parameter("ApplicationName").unwrap_or("ferrovia"));
-    options.connect_timeout(std::time::Duration::from_secs(10));
-    options.target_session_attrs(TargetSessionAttrs::Any);
-    if let Some(user) = config.user.as_ref().or(config.url.user.as_ref()) {
-        options.user(user);
-    }
-    if let Some(password) = config.password.as_ref().or(config.url.password.as_ref()) {
-        options.password(password.expose());
-    }
-    let mut settings = String::from("-c datestyle=ISO -c timezone=UTC -c extra_float_digits=1");
-    if let Some(schema) = config.url.parameter("currentSchema") {
-        // In the startup options a backslash escapes a blank or another backslash.
-        let escaped = schema.replace('\\', "\\\\").replace(' ', "\\ ");
-        settings.push_str(&format!(" -c search_path={escaped}"));
-    }
-    options.options(settings);
-    let (client, connection) = options.connect(NoTls).await.map_err(|e| error("connecting", e))?;
-    // The driver's own task: it moves bytes until the client is dropped.
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "connection to PostgreSQL ended");
-        }
-    });
-    Ok(client)
+/// How the driver calls every error of a handshake, also that the server has no TLS.
+const HANDSHAKE: &str = "error performing TLS handshake";
+
+/// What the values that we read are written in; last, so that `options` cannot change it.
+const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 \
+                       -c bytea_output=hex";
+
+/// The driver's parameters that are honoured, and those that can be left aside without harm.
+pub(crate) const PARAMETERS: &[&str] = &[
+    "ApplicationName",
+    "channelBinding",
+    "connectTimeout",
+    "currentSchema",
+    "loadBalanceHosts",
+    "loginTimeout",
+    "options",
+    "socketTimeout",
+    "ssl",
+    "sslcert",
+    "sslfactory",
+    "sslkey",
+    "sslmode",
+    "sslpassword",
+    "sslrootcert",
+    "targetServerType",
+    "tcpKeepAlive",
+    // Of the JVM's driver alone: how it prepares, fetches and batches.
+    "adaptiveFetch",
+    "adaptiveFetchMaximum",
+    "adaptiveFetchMinimum",
+    "allowEncodingChanges",
+    "assumeMinServerVersion",
+    "autosave",
+    "binaryTransfer",
+    "binaryTransferDisable",
+    "binaryTransferEnable",
+    "cancelSignalTimeout",
+    "cleanupSavepoints",
+    "databaseMetadataCacheFields",
+    "databaseMetadataCacheFieldsMiB",
+    "defaultRowFetchSize",
+    "disableColumnSanitiser",
+    "escapeSyntaxCallMode",
+    "groupStartupParameters",
+    "gssEncMode",
+    "hideUnprivilegedObjects",
+    "hostRecheckSeconds",
+    "logServerErrorDetail",
+    "logUnclosedConnections",
+    "loggerFile",
+    "loggerLevel",
+    "maxResultBuffer",
+    "preferQueryMode",
+    "preparedStatementCacheQueries",
+    "preparedStatementCacheSizeMiB",
+    "prepareThreshold",
+    "quoteReturningIdentifiers",
+    "reWriteBatchedInserts",
+    "readOnly",
+    "readOnlyMode",
+    "receiveBufferSize",
+    "sendBufferSize",
+    "sslResponseTimeout",
+    "stringtype",
+    "tcpNoDelay",
+    "unknownLength",
+];
+
+/// Connects to the first of the URL's hosts that answers and is of the wanted kind.
+pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
+    let plan = Plan::new(settings)?;
+    settings.attempt(|| plan.connect()).await
 }
 
-/// What the error means: a retriable one of the connection or the moment, or a refusal.
+/// Everything that the settings say, so that what is wrong with them shows before the first attempt.
+struct Plan {
+    hosts: Vec<Host>,
+    config: Config,
+    mode: Mode,
+    target: Target,
+    shuffled: bool,
+    login: Option<Duration>,
+}
+
+struct Host {
+    /// What the URL calls it.
+    name: String,
+    /// Where that leads.
+    address: (String, u16),
+    tls: Tls,
+}
+
+impl Plan {
+    fn new(settings: &Settings) -> Result<Self> {
+        let mode = Mode::of(settings)?;
+        let config = tls::client_config(settings, mode)?;
+        let host = |(index, address)| host(settings, (index, address), &config, mode);
+        let addresses = settings.url.addresses(DEFAULT_PORT, &settings.resolve);
+        Ok(Self {
+            hosts: addresses.into_iter().enumerate().map(host).collect(),
+            config: options(settings)?,
+            mode,
+            target: Target::of(settings)?,
+            shuffled: settings.flag("loadBalanceHosts")?.unwrap_or(false),
+            login: seconds(settings, "loginTimeout", Some(LOGIN_TIMEOUT))?,
+        })
+    }
+
+    async fn connect(&self) -> Result<Client> {
+        let mut hosts: Vec<&Host> = self.hosts.iter().collect();
+        if self.shuffled {
+            // Each of these hashes differently, which is random enough to spread connections.
+            let random = std::hash::RandomState::new();
+            hosts.sort_by_key(|host| random.hash_one(&host.address));
+        }
+        let mut worst: Option<Error> = None;
+        for wanted in self.target.passes() {
+            for host in &hosts {
+                let error = match self.open(host, *wanted).await {
+                    Ok(client) => return Ok(client),
+                    Err(error) => error,
+                };
+                tracing::debug!(%error, "a host cannot be used");
+                // A refusal is what has to be seen to: the other hosts may be down for long.
+                if worst.as_ref().is_none_or(Error::is_retriable) {
+                    worst = Some(error);
+                }
+            }
+        }
+        Err(match (worst, self.target) {
+            (None, _) => Error::config("connection.url names no host"),
+            (Some(error), Target::Any) => error,
+            (Some(error), target) => error.context("targetServerType", target.name()),
+        })
+    }
+
+    /// Connects to one host, with and without TLS where the mode leaves that open.
+    async fn open(&self, host: &Host, wanted: TargetSessionAttrs) -> Result<Client> {
+        let (first, second) = match self.mode {
+            Mode::Disable => (SslMode::Disable, None),
+            Mode::Allow => (SslMode::Disable, Some(SslMode::Require)),
+            Mode::Prefer => (SslMode::Prefer, Some(SslMode::Disable)),
+            Mode::Require | Mode::VerifyCa | Mode::VerifyFull => (SslMode::Require, None),
+        };
+        let failed = match self.once(host, wanted, first).await {
+            Ok(client) => return Ok(client),
+            Err(failed) => failed,
+        };
+        let Some(second) = second.filter(|_| failed.may_be_the_encryption()) else {
+            return Err(failed.at(host));
+        };
+        tracing::debug!(host = host.name, ?second, "trying with the other kind of encryption");
+        match self.once(host, wanted, second).await {
+            Ok(client) => Ok(client),
+            // Neither way is allowed: the first is the one that was wanted.
+            Err(again) if again.may_be_the_encryption() => Err(failed.at(host)),
+            Err(again) => Err(again.at(host)),
+        }
+    }
+
+    async fn once(
+        &self,
+        host: &Host,
+        wanted: TargetSessionAttrs,
+        ssl: SslMode,
+    ) -> Result<Client, Failed> {
+        let mut config = self.config.clone();
+        config.host(&host.address.0).port(host.address.1).ssl_mode(ssl);
+        config.target_session_attrs(wanted);
+        let connecting = config.connect(host.tls.clone());
+        let connected = match self.login {
+            None => connecting.await,
+            Some(limit) => timeout(limit, connecting).await.map_err(|_| Failed::Late(limit))?,
+        };
+        let (client, connection) = connected.map_err(Failed::Driver)?;
+        // The driver's own task: it moves bytes until the client is dropped.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to PostgreSQL ended");
+            }
+        });
+        Ok(client)
+    }
+}
+
+/// Why one attempt failed.
+enum Failed {
+    Driver(tokio_postgres::Error),
+    Late(Duration),
+}
+
+impl Failed {
+    /// Whether it may go better with, or without, TLS.
+    fn may_be_the_encryption(&self) -> bool {
+        let Self::Driver(error) = self else { return false };
+        // "no pg_hba.conf entry ..., no encryption" has this code, a wrong password another.
+        let code = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+        code || tls::cause(error).is_some() || error.to_string().starts_with(HANDSHAKE)
+    }
+
+    fn at(self, host: &Host) -> Error {
+        let error = match self {
+            Self::Driver(e) => error("connecting", e),
+            Self::Late(limit) => {
+                let message = format!("PostgreSQL did not answer within {} s", limit.as_secs());
+                Error::connection(message).context("doing", "connecting")
+            }
+        };
+        error.context("host", format!("{}:{}", host.name, host.address.1))
+    }
+}
+
+fn host(
+    settings: &Settings,
+    (index, address): (usize, (String, u16)),
+    config: &ClientConfig,
+    mode: Mode,
+) -> Host {
+    let name = settings.url.hosts.get(index).map_or(&address.0, |(name, _)| name).clone();
+    Host { tls: Tls::new(config, &name, mode), name, address }
+}
+
+/// What is the same for all hosts.
+fn options(settings: &Settings) -> Result<Config> {
+    let mut config = Config::new();
+    // Without a name the server takes the user's, as for the JVM.
+    if !settings.url.database.is_empty() {
+        config.dbname(&settings.url.database);
+    }
+    if let Some(user) = settings.user() {
+        config.user(user);
+    }
+    if let Some(password) = settings.password() {
+        config.password(password);
+    }
+    config.application_name(settings.parameter("ApplicationName").unwrap_or("ferrovia"));
+    if let Some(limit) = seconds(settings, "connectTimeout", Some(CONNECT_TIMEOUT))? {
+        config.connect_timeout(limit);
+    }
+    // A limit on unacknowledged bytes: it ends a connection that is dead, never a query that is slow.
+    if let Some(limit) = seconds(settings, "socketTimeout", None)? {
+        config.tcp_user_timeout(limit);
+    }
+    let (idle, interval, retries) = KEEPALIVE;
+    config.keepalives(settings.flag("tcpKeepAlive")?.unwrap_or(true));
+    config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
+    config.channel_binding(channel_binding(settings)?);
+    config.options(startup(settings));
+    Ok(config)
+}
+
+/// Whether the password's proof is bound to the server's certificate, so that nobody can pass it on.
+fn channel_binding(settings: &Settings) -> Result<ChannelBinding> {
+    let Some(text) = settings.parameter("channelBinding") else {
+        return Ok(ChannelBinding::Prefer);
+    };
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "disable" => ChannelBinding::Disable,
+        "prefer" => ChannelBinding::Prefer,
+        "require" => ChannelBinding::Require,
+        _ => {
+            let why = "one of disable, prefer, require expected";
+            return Err(invalid("channelBinding", text, why));
+        }
+    })
+}
+
+/// The options of the startup message.
+fn startup(settings: &Settings) -> String {
+    let mut options = String::from("-c client_min_messages=warning ");
+    if let Some(schema) = settings.parameter("currentSchema") {
+        options.push_str(&format!("-c search_path={} ", escape(schema)));
+    }
+    if let Some(more) = settings.parameter("options") {
+        options.push_str(more);
+        options.push(' ');
+    }
+    options.push_str(SESSION);
+    options
+}
+
+/// In the startup options a backslash escapes a blank or another backslash.
+fn escape(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for character in value.chars() {
+        if character == '\\' || character.is_ascii_whitespace() {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// A number of seconds; none for 0, which means "for ever" to the JVM's driver.
+fn seconds(settings: &Settings, name: &str, default: Option<u64>) -> Result<Option<Duration>> {
+    let seconds = settings.number(name)?.or(default);
+    Ok(seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+/// Which kind of server is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Any,
+    Primary,
+    Secondary,
+    PreferPrimary,
+    PreferSecondary,
+}
+
+impl Target {
+    fn of(settings: &Settings) -> Result<Self> {
+        let Some(text) = settings.parameter("targetServerType") else { return Ok(Self::Any) };
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "any" => Self::Any,
+            "primary" | "master" => Self::Primary,
+            "secondary" | "slave" => Self::Secondary,
+            "preferprimary" => Self::PreferPrimary,
+            "prefersecondary" | "preferslave" => Self::PreferSecondary,
+            _ => {
+                let kinds = "one of any, primary, secondary, preferPrimary, preferSecondary";
+                return Err(invalid("targetServerType", text, &format!("{kinds} expected")));
+            }
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+            Self::PreferPrimary => "preferPrimary",
+            Self::PreferSecondary => "preferSecondary",
+        }
+    }
+
+    /// What is asked of all hosts, one after the other.
+    fn passes(self) -> &'static [TargetSessionAttrs] {
+        use TargetSessionAttrs::{Any, ReadOnly, ReadWrite};
+        match self {
+            Self::Any => &[Any],
+            Self::Primary => &[ReadWrite],
+            Self::Secondary => &[ReadOnly],
+            Self::PreferPrimary => &[ReadWrite, Any],
+            Self::PreferSecondary => &[ReadOnly, Any],
+        }
+    }
+}
+
+/// What the error means: one of the connection or the moment, one of the data, or a refusal.
 pub(crate) fn error(doing: &'static str, error: tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
-        return Error::connection("cannot reach PostgreSQL")
-            .context("doing", doing)
-            .with_source(error);
+        return driver(&error).context("doing", doing).with_source(error);
     };
-    let class = &db.code().code()[..2];
-    let moment = matches!(class, "08" | "40" | "53" | "55" | "57" | "58")
-        // A table that was dropped may come back, or the next look at the tables takes it off the list.
-        || *db.code() == SqlState::UNDEFINED_TABLE;
-    let message = format!("PostgreSQL refused: {}", db.message());
-    let refused = if moment { Error::connection(message) } else { Error::refused(message) };
+    let detail = db.detail().map(|detail| format!("; {detail}")).unwrap_or_default();
+    let message = format!("PostgreSQL refused: {}{detail}", db.message());
+    let refused = Error::new(kind(db), message);
     refused.context("doing", doing).context("sqlstate", db.code().code()).with_source(error)
+}
+
+/// An error that is not the server's.
+fn driver(error: &tokio_postgres::Error) -> Error {
+    if let Some(cause) = tls::cause(error) {
+        return Error::refused(format!("No TLS connection to PostgreSQL: {cause}"));
+    }
+    // The driver does not say of which kind its errors are, but each kind has its text.
+    let (text, cause) = (error.to_string(), error.source());
+    let is_io = cause.is_some_and(|cause| cause.is::<std::io::Error>());
+    let because = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    if text.starts_with(HANDSHAKE) && !is_io {
+        return Error::refused(format!(
+            "No TLS connection to PostgreSQL{because}; the sslmode prefer or disable would do without"
+        ));
+    }
+    if text.starts_with("authentication error") || text.starts_with("invalid configuration") {
+        return Error::refused(format!("Cannot log in to PostgreSQL{because}"));
+    }
+    if text.starts_with("error serializing parameter") {
+        return Error::data(format!("A value does not fit its column{because}"));
+    }
+    Error::connection("cannot reach PostgreSQL")
+}
+
+fn kind(db: &DbError) -> ErrorKind {
+    let code = db.code().code();
+    match (code.get(..2).unwrap_or_default(), code) {
+        // Connection, rollbacks by deadlock or conflict, resources, locks, shutting down, the system.
+        ("08" | "40" | "53" | "55" | "57" | "58", _) => ErrorKind::Connection,
+        // Read-only after a fail-over, and transactions that ended without us: a new connection is elsewhere, or anew.
+        (_, "25006" | "25P02" | "25P03" | "25P04") => ErrorKind::Connection,
+        // A table or column that is gone may come back, or the next look at the tables takes it off the list.
+        (_, "42P01" | "42703") => ErrorKind::Connection,
+        // A statement that a pooler or an ALTER TABLE took the ground from is prepared anew.
+        (_, "26000") => ErrorKind::Connection,
+        (_, "0A000") if db.routine() == Some("RevalidateCachedQuery") => ErrorKind::Connection,
+        // Values do not end a session, so this one is about a startup option.
+        ("22" | "23", _) if db.parsed_severity() == Some(Severity::Fatal) => ErrorKind::Refused,
+        // Values, constraints, a key twice in a statement, a type that doesn't fit, a row or index entry too large.
+        ("22" | "23", _) | (_, "21000" | "42804" | "54000") => ErrorKind::Data,
+        _ => ErrorKind::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_and_backslashes_in_startup_options_are_escaped() {
+        assert_eq!(escape(r#""My Schema",a\b"#), r#""My\ Schema",a\\b"#);
+    }
+
+    #[test]
+    fn parameters_are_named_once() {
+        let mut names: Vec<_> = PARAMETERS.iter().map(|name| name.to_ascii_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), PARAMETERS.len());
+    }
 }

@@ -1,13 +1,22 @@
-//! PostgreSQL as a source: `JdbcSourceConnector` on `jdbc:postgresql:` URLs.
+//! PostgreSQL as a source and as a sink: the JDBC connectors on `jdbc:postgresql:` URLs.
 //!
 //! Rows are read by `COPY (SELECT ...) TO STDOUT (FORMAT binary)`: streamed, so that memory stays bounded whatever
-//! the table's size, and in a form whose texts are slices of the network buffer.
+//! the table's size, and in a form whose texts are slices of the network buffer. They are written by statements whose
+//! parameters are whole columns.
 
 mod catalog;
 mod connection;
 mod decode;
-mod query;
-mod reader;
+mod kind;
+mod params;
+mod sink;
 mod source;
+mod target;
+mod tls;
 
-pub use source::PostgresSource;
+use connectors_jdbc::{sink::JdbcSink, source::JdbcSource};
+
+/// `JdbcSourceConnector` on PostgreSQL.
+pub type PostgresSource = JdbcSource<source::PostgresReader>;
+/// `JdbcSinkConnector` on PostgreSQL.
+pub type PostgresSink = JdbcSink<sink::PostgresWriter>;

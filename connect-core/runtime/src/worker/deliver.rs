@@ -45,7 +45,10 @@ pub(super) async fn deliver(
             }
             Err(error) => error,
         };
-        if error.is_retriable() {
+        // Bad data is passed over where it may be, and tried again where it may not: then it fails the task, and whatever
+        // made it bad may go away. As the JVM's sinks, which try everything again, but don't before they pass over.
+        let isolate = error.kind() == ErrorKind::Data && policy.tolerates();
+        if error.is_retriable() && !isolate {
             if retry.attempts.is_some_and(|most| attempts >= most) {
                 return Err(Error::refused("Exiting WorkerSinkTask: retries exhausted")
                     .context("retries", attempts)
@@ -71,7 +74,8 @@ pub(super) async fn deliver(
     Ok(true)
 }
 
-async fn pause(backoff: Duration, stop: &CancellationToken) -> bool {
+/// Waits; false when told to stop.
+pub(super) async fn pause(backoff: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,
         () = tokio::time::sleep(backoff) => true,

@@ -28,7 +28,7 @@ pub(super) struct Reader {
 /// What the reader found.
 pub(super) enum Read {
     Assigned(Vec<TopicPartition>),
-    Revoked,
+    Revoked(Vec<TopicPartition>),
     Lost(Vec<TopicPartition>),
     Batch(Decoded),
 }
@@ -82,7 +82,7 @@ impl Reader {
         if self.partial.is_none() {
             let fetched = match self.consumer.fetch().await? {
                 Fetch::Assigned(partitions) => return Ok(Read::Assigned(partitions)),
-                Fetch::Revoked(_) => return Ok(Read::Revoked),
+                Fetch::Revoked(partitions) => return Ok(Read::Revoked(partitions)),
                 Fetch::Lost(partitions) => return Ok(Read::Lost(partitions)),
                 Fetch::Messages(fetched) => fetched,
             };

@@ -7,7 +7,7 @@ use connect_core::{
     config::{Properties, parse},
     error::{Error, Result},
     plugin::{Connected, Plugin},
-    sink::{Offsets, SinkTask},
+    sink::{Offsets, SinkTask, TopicPartition},
     transport::ConsumerOptions,
 };
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,7 +19,7 @@ use super::{
     classes, client_properties,
     codec::Codec,
     consumer_group,
-    deliver::deliver,
+    deliver::{deliver, pause},
     sink_reader::{Decoded, Read, Reader},
 };
 use crate::{
@@ -140,14 +140,20 @@ impl SinkLoop {
             };
             match read {
                 Read::Assigned(partitions) => {
-                    let starts = self.writer.open(&partitions).await?;
+                    let Some(starts) = self.open(&partitions, runner).await? else { return Ok(()) };
                     if !starts.is_empty() {
                         self.reader.consumer().seek(&starts).await?;
                     }
                 }
                 // The consumer lets them go at the next fetch.
-                Read::Revoked => self.commit().await?,
-                Read::Lost(partitions) => self.done.retain(|tp, _| !partitions.contains(tp)),
+                Read::Revoked(partitions) => {
+                    self.commit().await?;
+                    self.writer.close(&partitions).await;
+                }
+                Read::Lost(partitions) => {
+                    self.done.retain(|tp, _| !partitions.contains(tp));
+                    self.writer.close(&partitions).await;
+                }
                 Read::Batch(decoded) => {
                     if self.commit_at.is_some_and(|at| at <= Instant::now()) {
                         self.commit().await?;
@@ -156,6 +162,30 @@ impl SinkLoop {
                     let Some(next) = next else { return Ok(()) };
                     ahead = next;
                 }
+            }
+        }
+    }
+
+    /// Opens the partitions, as often as a put is tried. None when told to stop.
+    async fn open(
+        &mut self,
+        partitions: &[TopicPartition],
+        runner: &Runner,
+    ) -> Result<Option<Offsets>> {
+        let retry = self.writer.retry();
+        let mut attempts = 0;
+        loop {
+            let error = match self.writer.open(partitions).await {
+                Ok(starts) => return Ok(Some(starts)),
+                Err(error) => error,
+            };
+            if !error.is_retriable() || retry.attempts.is_some_and(|most| attempts >= most) {
+                return Err(error);
+            }
+            attempts += 1;
+            tracing::warn!(error = %error.trace().trim_end(), attempts, "open failed; trying again");
+            if !pause(retry.backoff, &runner.stop).await {
+                return Ok(None);
             }
         }
     }

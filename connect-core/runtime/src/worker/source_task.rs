@@ -52,13 +52,22 @@ pub(super) async fn run(
         .map_err(|e| Error::config("task.partitions is not a JSON list").with_source(e))?;
     let open = async || {
         context.offsets.refresh().await?;
-        let assigned = partitions
-            .iter()
-            .map(|partition| (partition.clone(), context.offsets.get(name, partition)));
-        match plugin.connect(&config).await? {
-            Connected::Source(source) => source.task(assigned.collect()).await,
-            Connected::Sink(_) => Err(Error::internal("a sink in place of a source")),
+        let Connected::Source(source) = plugin.connect(&config).await? else {
+            return Err(Error::internal("a sink in place of a source"));
+        };
+        let mut assigned = Vec::with_capacity(partitions.len());
+        for partition in &partitions {
+            let own = context.offsets.get(name, partition);
+            let offset = match own {
+                Some(offset) => Some(offset),
+                None => {
+                    let earlier = source.earlier(partition)?;
+                    earlier.iter().find_map(|earlier| context.offsets.get(name, earlier))
+                }
+            };
+            assigned.push((partition.clone(), offset));
         }
+        source.task(assigned).await
     };
     let Some(source) = runner.retrying("starting the task", open).await? else { return Ok(()) };
     let client = client_properties(context, "producer", &config);

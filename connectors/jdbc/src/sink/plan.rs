@@ -1,7 +1,7 @@
 //! Which parts of a record go into which columns. Records of one shape share a plan, so that the work is done once
 //! for all rows of a statement.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use connect_core::{
     data::{Schema, Text, Type, Value},
@@ -9,19 +9,28 @@ use connect_core::{
     record::Record,
     sink::SinkRecord,
 };
-use connectors_jdbc::sink::{PkMode, SinkConfig};
+
+use super::{
+    SinkConfig,
+    keys::{InsertMode, PkMode},
+};
 
 /// Names of the key columns of `pk.mode=kafka`.
 const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
 
 /// Where a column's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
+    /// The topic's name.
     Topic,
+    /// The number of the partition.
     Partition,
+    /// The offset.
     Offset,
     /// The record's key itself.
     Key,
+    /// The record's value itself.
+    Value,
     /// A field of the key, by position.
     KeyField(usize),
     /// A field of the value, by position.
@@ -30,12 +39,17 @@ pub(crate) enum Part {
 
 /// A field that goes into a column of its name.
 #[derive(Debug, Clone)]
-pub(crate) struct Mapped {
-    pub(crate) name: Text,
-    pub(crate) part: Part,
-    pub(crate) key: bool,
+pub struct Mapped {
+    /// Name of field and column.
+    pub name: Text,
+    /// Where its value is.
+    pub part: Part,
+    /// Whether it is of the key.
+    pub key: bool,
     /// Schema of its values; none for schemaless ones.
-    pub(crate) schema: Option<Arc<Schema>>,
+    pub schema: Option<Arc<Schema>>,
+    /// Whether it is one of `timestamp.fields.list`.
+    pub timestamp: bool,
 }
 
 /// What the records of a statement have in common.
@@ -95,13 +109,15 @@ impl Shape {
 
 /// The mapping of records of one shape.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub struct Plan {
     key: Shape,
     value: Shape,
+    /// The value is text, and a column by itself.
+    text: bool,
     /// A tombstone deletes.
-    pub(crate) delete: bool,
+    pub delete: bool,
     /// Key columns first, then the others.
-    pub(crate) mapped: Vec<Mapped>,
+    pub mapped: Vec<Mapped>,
 }
 
 impl Plan {
@@ -109,40 +125,63 @@ impl Plan {
     ///
     /// # Errors
     /// [`ErrorKind::Data`](connect_core::error::ErrorKind::Data) if the record lacks what the configuration needs.
-    pub(crate) fn new(config: &SinkConfig, record: &Record) -> Result<Self> {
+    pub fn new(config: &SinkConfig, record: &Record) -> Result<Self> {
         let key = Shape::of(record.key_schema.as_ref(), &record.key);
         let value = Shape::of(record.value_schema.as_ref(), &record.value);
         let delete = record.value.is_null();
-        if delete && !config.delete_enabled {
-            return Err(Error::data(
-                "the record has no value (a tombstone); set delete.enabled=true and pk.mode=record_key to delete its row",
-            ));
-        }
-        if !delete && value == Shape::Plain {
+        let text = matches!(record.value, Value::String(_));
+        if !delete && !text && value == Shape::Plain {
             return Err(Error::data(format!(
-                "the value must be an object with a field for each column, but it is {}",
+                "Sink connector '{}' requires records with a non-null Struct value: an object with a field for each \
+                 column, or text for the column {}; but it is {}",
+                config.name,
+                config.string_column,
                 record.value.kind()
             )));
         }
-        let mut plan = Self { key, value, delete, mapped: Vec::new() };
+        if text && config.pk_mode == PkMode::RecordValue {
+            return Err(Error::data(
+                "pk.mode=record_value needs an object as value, but it is STRING",
+            ));
+        }
+        if text && !(config.fields_whitelist.is_empty() && config.timestamp_fields.is_empty()) {
+            return Err(Error::data(
+                "fields.whitelist and timestamp.fields.list need an object as value, but it is STRING",
+            ));
+        }
+        if config.pk_mode == PkMode::None
+            && matches!(config.insert_mode, InsertMode::Upsert | InsertMode::Update)
+        {
+            return Err(Error::refused(format!(
+                "Write to table for topic {} in {} mode requires key field names to be known, check the primary key \
+                 configuration: pk.mode=kafka, record_key or record_value",
+                record.topic.as_deref().unwrap_or_default(),
+                format!("{:?}", config.insert_mode).to_uppercase(),
+            )));
+        }
+        let mut plan = Self { key, value, text, delete, mapped: Vec::new() };
         plan.map_key(config, record)?;
-        if !delete {
+        if text {
+            plan.map_text(config, record)?;
+        } else if !delete {
             plan.map_value(config);
         }
         Ok(plan)
     }
 
     /// Whether another record is of the same shape.
-    pub(crate) fn fits(&self, config: &SinkConfig, record: &Record) -> bool {
+    pub fn fits(&self, config: &SinkConfig, record: &Record) -> bool {
         let key = config.pk_mode != PkMode::RecordKey
             || self.key.fits(record.key_schema.as_ref(), &record.key);
         key && self.delete == record.value.is_null()
+            && self.text == matches!(record.value, Value::String(_))
             && self.value.fits(record.value_schema.as_ref(), &record.value)
     }
 
     fn map_key(&mut self, config: &SinkConfig, record: &Record) -> Result<()> {
         let mut add = |name: &str, part: Part, schema: Option<Arc<Schema>>| {
-            self.mapped.push(Mapped { name: name.into(), part, key: true, schema });
+            let (name, timestamp) = (name.into(), false);
+            self.mapped.push(Mapped { name, part, key: true, schema, timestamp });
         };
         let given = &config.pk_fields;
         match config.pk_mode {
@@ -162,9 +201,11 @@ impl Plan {
                 let fields = self.key.fields();
                 match (&record.key, fields.is_empty()) {
                     (Value::Null, _) => {
-                        return Err(Error::data(
-                            "pk.mode is record_key, but the record has no key",
-                        ));
+                        return Err(Error::data(format!(
+                            "Sink connector '{}' is configured with 'delete.enabled={}' and 'pk.mode=record_key' and \
+                             therefore requires records with a non-null key, but the key is null",
+                            config.name, config.delete_enabled
+                        )));
                     }
                     (_, true) => match given.as_slice() {
                         [name] => add(name, Part::Key, record.key_schema.clone()),
@@ -191,6 +232,18 @@ impl Plan {
         Ok(())
     }
 
+    fn map_text(&mut self, config: &SinkConfig, record: &Record) -> Result<()> {
+        let name = Text::from(config.string_column.as_str());
+        if self.mapped.iter().any(|mapped| mapped.name == name) {
+            return Err(Error::refused(format!(
+                "string.output.value.column.name is {name}, which is a column of the key"
+            )));
+        }
+        let schema = record.value_schema.clone();
+        self.mapped.push(Mapped { name, part: Part::Value, key: false, schema, timestamp: false });
+        Ok(())
+    }
+
     fn map_value(&mut self, config: &SinkConfig) {
         let keys = self.mapped.len();
         for (at, (name, schema)) in self.value.fields().into_iter().enumerate() {
@@ -199,7 +252,9 @@ impl Plan {
             }
             let wanted = &config.fields_whitelist;
             if wanted.is_empty() || wanted.iter().any(|wanted| name == *wanted) {
-                let mapped = Mapped { name, part: Part::ValueField(at), key: false, schema };
+                let timestamp = config.timestamp_fields.iter().any(|field| name == *field);
+                let part = Part::ValueField(at);
+                let mapped = Mapped { name, part, key: false, schema, timestamp };
                 // A key that an object has twice counts once, with its last value.
                 match self.mapped[keys..].iter_mut().find(|other| other.name == mapped.name) {
                     Some(other) => *other = mapped,
@@ -232,18 +287,32 @@ fn choose(
     Ok(())
 }
 
-/// The value of a part.
-pub(crate) fn value(record: &SinkRecord, part: Part) -> std::borrow::Cow<'_, Value> {
-    use std::borrow::Cow;
-    let found = match part {
-        Part::Topic => Some(Cow::Owned(Value::String(record.origin.topic.clone()))),
-        Part::Partition => Some(Cow::Owned(Value::Int32(record.origin.partition))),
-        Part::Offset => Some(Cow::Owned(Value::Int64(record.offset))),
-        Part::Key => Some(Cow::Borrowed(&record.record.key)),
-        Part::KeyField(at) => field(&record.record.key, at).map(Cow::Borrowed),
-        Part::ValueField(at) => field(&record.record.value, at).map(Cow::Borrowed),
-    };
-    found.unwrap_or(Cow::Owned(Value::Null))
+/// Finds the values of records.
+#[derive(Debug, Clone, Copy)]
+pub struct Values {
+    /// Whether null stands for the default of its field (`replace.null.with.default`).
+    pub replace_null: bool,
+}
+
+impl Values {
+    /// A record's value for a column.
+    pub fn of<'r>(self, record: &'r SinkRecord, mapped: &'r Mapped) -> Cow<'r, Value> {
+        let found = match mapped.part {
+            Part::Topic => Some(Cow::Owned(Value::String(record.origin.topic.clone()))),
+            Part::Partition => Some(Cow::Owned(Value::Int32(record.origin.partition))),
+            Part::Offset => Some(Cow::Owned(Value::Int64(record.offset))),
+            Part::Key => Some(Cow::Borrowed(&record.record.key)),
+            Part::Value => Some(Cow::Borrowed(&record.record.value)),
+            Part::KeyField(at) => field(&record.record.key, at).map(Cow::Borrowed),
+            Part::ValueField(at) => field(&record.record.value, at).map(Cow::Borrowed),
+        };
+        let value = found.unwrap_or(Cow::Owned(Value::Null));
+        if self.replace_null && value.is_null() {
+            let default = mapped.schema.as_ref().and_then(|schema| schema.default.as_ref());
+            return default.map_or(value, Cow::Borrowed);
+        }
+        value
+    }
 }
 
 /// A field by position, of a struct or an object.

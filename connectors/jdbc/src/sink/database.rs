@@ -1,0 +1,173 @@
+//! What differs between the databases that are written.
+
+use async_trait::async_trait;
+use connect_core::{data::Schema, error::Result, sink::SinkRecord};
+
+use super::{
+    SinkConfig,
+    cell::{Format, cell},
+    plan::{Mapped, Values},
+    table::{Column, Table},
+};
+use crate::names::{Quote, TableName};
+
+/// What happens to the rows of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Added.
+    Insert,
+    /// Added, or replaced where the key is there.
+    Upsert,
+    /// Replaced where the key is there.
+    Update,
+    /// Taken away by key.
+    Delete,
+}
+
+/// The type that takes the values of a schemaless field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "names say it")]
+pub enum Inferred {
+    Boolean,
+    Integer,
+    Double,
+    /// Any number, with as many digits after the point as the database can keep.
+    Decimal,
+    Text,
+    /// Of any length, where that is another type.
+    LongText,
+    Bytes,
+    Json,
+    Date,
+    Time,
+    Timestamp,
+}
+
+/// A field with the column that it goes into.
+pub type Bound<'a> = (&'a Mapped, &'a Column);
+
+/// Rows that are written alike; those of upserts, updates and deletes have different keys, as far as that can be told.
+pub struct Write<'a> {
+    /// What happens to them.
+    pub operation: Operation,
+    /// Their table.
+    pub table: &'a TableName,
+    /// The columns that are written, those of the key first.
+    pub columns: &'a [Bound<'a>],
+    /// The records.
+    pub records: &'a [&'a SinkRecord],
+    /// How values are written.
+    pub format: &'a Format,
+    /// Where the values of a record are.
+    pub values: Values,
+    /// The configuration.
+    pub config: &'a SinkConfig,
+}
+
+impl Write<'_> {
+    /// Writes a record's value for a column.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](connect_core::error::ErrorKind::Data) if the column cannot take it.
+    pub fn cell(
+        &self,
+        record: &SinkRecord,
+        (mapped, column): Bound<'_>,
+        out: &mut impl super::cell::Cells,
+    ) -> Result<()> {
+        let value = self.values.of(record, mapped);
+        cell(&value, mapped, column, self.format, out)
+    }
+    /// The columns of the key.
+    pub fn keys(&self) -> impl Iterator<Item = &Bound<'_>> {
+        self.columns.iter().filter(|(mapped, _)| mapped.key)
+    }
+    /// The other columns.
+    pub fn others(&self) -> impl Iterator<Item = &Bound<'_>> {
+        self.columns.iter().filter(|(mapped, _)| !mapped.key)
+    }
+}
+
+/// Where offsets are kept in the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffsetRow {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Next offset to read; none before the first record.
+    pub next: Option<i64>,
+    /// Grows with each task that takes the partition over: one that was left behind cannot write any more.
+    pub epoch: i64,
+}
+
+/// A connection to a database that is written. A method that is dropped halfway leaves it unusable.
+#[async_trait]
+pub trait SinkDatabase: Sized + Send + 'static {
+    /// Name of the connector.
+    const NAME: &'static str;
+    /// Sub-protocols of the URLs that it is for.
+    const PROTOCOLS: &'static [&'static str];
+    /// Quote character of identifiers.
+    const QUOTE: Quote;
+    /// Names of the connection's parameters that are known.
+    const PARAMETERS: &'static [&'static str];
+    /// Text behind the columns of `CREATE TABLE`.
+    const TABLE_OPTIONS: &'static str;
+    /// The longest text that a column of the key can have; none if any.
+    const KEY_TEXT: Option<&'static str>;
+
+    /// Connects.
+    async fn connect(config: &SinkConfig) -> Result<Self>;
+    /// Whether the connection is known to be lost.
+    fn is_closed(&self) -> bool;
+    /// How values are written.
+    fn format(config: &SinkConfig) -> Result<Format>;
+    /// The table that a name means, given in parts.
+    ///
+    /// # Errors
+    /// If there are too many parts.
+    fn table(&self, parts: Vec<String>, config: &SinkConfig) -> Result<TableName>;
+    /// What there is under this name; none if nothing of the configured kinds.
+    async fn describe(&mut self, name: &TableName, config: &SinkConfig) -> Result<Option<Table>>;
+    /// Runs a statement that changes a definition.
+    async fn define(&mut self, sql: &str) -> Result<()>;
+    /// Starts a transaction.
+    async fn begin(&mut self) -> Result<()>;
+    /// Writes rows.
+    async fn write(&mut self, write: &Write<'_>) -> Result<()>;
+    /// Makes what was written durable.
+    async fn commit(&mut self) -> Result<()>;
+    /// Undoes what was written.
+    async fn rollback(&mut self) -> Result<()>;
+    /// Whether the last write was refused since two of its rows have keys that are the same to the database.
+    fn repeated(&self) -> bool {
+        false
+    }
+    /// Tells which column a refused record's error is about, if the error does not say it.
+    async fn culprit(&mut self, _write: &Write<'_>) -> Option<String> {
+        None
+    }
+
+    /// The rows of the partitions in the table of offsets, their epochs raised by one; they are added where they are
+    /// missing. In the transaction.
+    async fn claim(
+        &mut self,
+        table: &TableName,
+        connector: &str,
+        partitions: &[(String, i32)],
+    ) -> Result<Vec<OffsetRow>>;
+    /// All rows of the connector in the table of offsets.
+    async fn offsets(&mut self, table: &TableName, connector: &str) -> Result<Vec<OffsetRow>>;
+    /// Sets the next offset of a partition, if the epoch is still the row's; else false. In the transaction.
+    async fn store(&mut self, table: &TableName, connector: &str, row: &OffsetRow) -> Result<bool>;
+
+    /// Type of a column for values of a schema.
+    fn column_type(schema: &Schema) -> String;
+    /// Type of a column for values without schema.
+    fn inferred(inferred: Inferred) -> &'static str;
+    /// Definition that widens a column to a type, as part of `ALTER TABLE`.
+    fn widened(name: &str, ty: &str, nullable: bool) -> String;
+    /// Appends a cell to a statement as a literal.
+    fn literals(out: &mut Vec<u8>) -> impl super::cell::Cells;
+}

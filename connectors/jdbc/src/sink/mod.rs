@@ -1,0 +1,20 @@
+//! The sink: what becomes of a record, for which columns, in which statements.
+
+mod batch;
+pub mod cell;
+pub mod checks;
+pub mod config;
+mod connector;
+pub mod database;
+mod ddl;
+mod json;
+pub mod keys;
+mod naming;
+pub mod plan;
+pub mod table;
+mod task;
+mod widen;
+
+pub use config::SinkConfig;
+pub use connector::JdbcSink;
+pub use task::JdbcSinkTask;

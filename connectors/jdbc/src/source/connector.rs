@@ -1,0 +1,141 @@
+//! The connector: which tables there are, and tasks on them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connect_core::{
+    config::{Invalid, Properties},
+    error::{Error, Result},
+    source::{Assigned, OffsetChange, SourceConnector},
+};
+use serde::Deserialize;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{
+    JdbcSourceTask, Offset, Partition, SourceConfig,
+    checks::{contradictions, without_meaning},
+    database::SourceDatabase,
+    tables,
+};
+use crate::{SOURCE_CLASSES, claims};
+
+/// `JdbcSourceConnector` on a database.
+pub struct JdbcSource<D> {
+    config: SourceConfig,
+    database: Mutex<D>,
+}
+
+impl<D: SourceDatabase> JdbcSource<D> {
+    /// The connection, a new one if it was lost.
+    async fn database(&self) -> Result<MutexGuard<'_, D>> {
+        let mut database = self.database.lock().await;
+        if database.is_closed() {
+            *database = D::connect(&self.config).await?;
+        }
+        Ok(database)
+    }
+}
+
+#[async_trait]
+impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
+    const NAME: &'static str = D::NAME;
+    const ALIASES: &'static [&'static str] = SOURCE_CLASSES;
+    type Config = SourceConfig;
+    type Task = JdbcSourceTask<D>;
+
+    fn claims(properties: &Properties) -> bool {
+        claims(properties, D::PROTOCOLS)
+    }
+
+    async fn validate(config: &SourceConfig) -> Vec<Invalid> {
+        let invalid = contradictions(config);
+        if !invalid.is_empty() {
+            return invalid;
+        }
+        // As the JVM's: a configuration that cannot connect, or whose query cannot be run, is refused when it is
+        // submitted.
+        let mut database = match D::connect(config).await {
+            Ok(database) => database,
+            Err(error) => {
+                let why = format!("Could not connect to database. {}", one_line(&error));
+                return vec![Invalid::new("connection.url", why)];
+            }
+        };
+        let Some(query) = config.query() else { return Vec::new() };
+        let key = if config.query.trim().is_empty() { "query.masked" } else { "query" };
+        let checked = database.check(query).await.err();
+        checked.into_iter().map(|e| Invalid::new(key, one_line(&e))).collect()
+    }
+
+    async fn alter_offsets(_: &SourceConfig, offsets: &[OffsetChange]) -> Result<bool> {
+        for (partition, offset) in offsets {
+            let partition = Partition::deserialize(partition).map_err(|e| {
+                Error::config(
+                    "a partition must be {\"protocol\":\"1\",\"table\":\"schema.table\"}, {\"table\":\"table\"} or \
+                     {\"query\":\"query\"}",
+                )
+                .context("partition", partition)
+                .with_source(e)
+            })?;
+            if partition.table.is_some() == partition.query.is_some() {
+                return Err(Error::config("a partition must have either a table or a query"));
+            }
+            if let Some(offset) = offset {
+                Offset::deserialize(offset).map_err(|e| {
+                    Error::config(
+                        "an offset may have incrementing (an integer or a text), timestamp (milliseconds) and \
+                         timestamp_nanos",
+                    )
+                    .context("offset", offset)
+                    .with_source(e)
+                })?;
+            }
+        }
+        Ok(false)
+    }
+
+    async fn connect(config: SourceConfig) -> Result<Self> {
+        let database = Mutex::new(D::connect(&config).await?);
+        let ignored = without_meaning(&config, D::PARAMETERS);
+        if !ignored.is_empty() {
+            tracing::warn!(
+                keys = ignored.join(", "),
+                "these settings have no meaning here and are ignored"
+            );
+        }
+        Ok(Self { config, database })
+    }
+
+    async fn partitions(&self) -> Result<Vec<Partition>> {
+        if self.config.query().is_some() {
+            return Ok(vec![Partition::query()]);
+        }
+        let found = self.database().await?.tables(&self.config).await?;
+        let tables = tables::chosen(found, &self.config, D::QUOTE)?;
+        Ok(tables.iter().map(|table| Partition::table(table.qualified())).collect())
+    }
+
+    fn earlier(&self, partition: &Partition) -> Vec<Partition> {
+        let Some(qualified) = &partition.table else { return Vec::new() };
+        let bare = qualified.split_once('.').map_or(qualified.as_str(), |(_, name)| name);
+        // Three parts: of version 10.9.4 and before, with a later driver.
+        let catalog = D::catalog(&self.config);
+        let three = catalog.map(|catalog| Partition::table(format!("{catalog}.{qualified}")));
+        three.into_iter().chain([Partition::bare(bare)]).collect()
+    }
+
+    fn partitions_interval(&self) -> Option<Duration> {
+        self.config.query().is_none().then(|| self.config.table_poll_interval.get())
+    }
+
+    async fn task(&self, assigned: Vec<Assigned<JdbcSourceTask<D>>>) -> Result<JdbcSourceTask<D>> {
+        let mut task = JdbcSourceTask::new(self.config.clone(), assigned)?;
+        // What contradicts the tables fails the start, not the first poll.
+        task.check(&mut *self.database().await?).await?;
+        Ok(task)
+    }
+}
+
+fn one_line(error: &Error) -> String {
+    error.trace().trim_end().replace('\n', "; ")
+}

@@ -1,0 +1,190 @@
+//! What differs between the databases that are read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connect_core::{
+    data::{Schema, Value},
+    error::Result,
+};
+
+use super::{Mark, SourceConfig, criteria::Criteria, tables::Found};
+use crate::names::{Quote, TableName};
+
+/// What is read: a table, or the configured query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A table.
+    Table(TableName),
+    /// The text of the query.
+    Query(String),
+}
+
+impl Origin {
+    /// The name of the table, for topic and schema.
+    pub fn table(&self) -> Option<&TableName> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Query(_) => None,
+        }
+    }
+    /// For messages.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Table(table) => table.qualified(),
+            Self::Query(_) => "query".to_owned(),
+        }
+    }
+}
+
+/// What a column can tell of what is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// An integer of at most 64 bits.
+    Integer,
+    /// Any other number.
+    Number,
+    /// Text, which may hold numbers.
+    Text,
+    /// A date or time without zone.
+    Local,
+    /// An instant.
+    Instant,
+    /// Anything else that has an order, and a text that it is read from.
+    Other,
+}
+
+/// A column of a table or a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column<T> {
+    /// Name, or alias.
+    pub name: String,
+    /// Whether it may be null, as far as the database tells.
+    pub nullable: bool,
+    /// Serial, identity or AUTO_INCREMENT.
+    pub auto_increment: bool,
+    /// What it can be ordered by.
+    pub order: Order,
+    /// Its type, as the database has it.
+    pub ty: T,
+}
+
+/// A query for the rows that are new.
+pub struct Read<'a, T> {
+    /// What is read.
+    pub origin: &'a Origin,
+    /// Its columns.
+    pub columns: &'a [Column<T>],
+    /// Those of them that tell what is new.
+    pub criteria: &'a Criteria,
+    /// `WHERE`, `ORDER BY` and `query.suffix`; columns are qualified by the alias `q`.
+    pub clauses: String,
+    /// The configuration.
+    pub config: &'a SourceConfig,
+}
+
+/// A row.
+#[derive(Debug)]
+pub struct Row {
+    /// The struct.
+    pub value: Value,
+    /// Its schema, where it is not that of all rows: a value that the column's type does not foresee.
+    pub schema: Option<Arc<Schema>>,
+    /// Timestamp that the order goes by, in microseconds since the epoch, where the mode has one.
+    pub timestamp: Option<i64>,
+    /// Value of the incrementing column, where the mode has one.
+    pub mark: Option<Mark>,
+    /// Bytes that were read for it.
+    pub size: usize,
+}
+
+/// The rows of a query, as they come.
+#[async_trait]
+pub trait Rows: Send {
+    /// Schema of the rows.
+    fn schema(&self) -> &Arc<Schema>;
+    /// Adds rows until there are `count`, or `size` bytes of them; false at the end. Cancel safe (invariant 9): what was
+    /// read is in `rows`.
+    async fn fill(&mut self, rows: &mut Vec<Row>, count: usize, size: usize) -> Result<bool>;
+}
+
+/// The highest value of an incrementing column, and who may still write lower ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Horizon {
+    /// Its text; none in an empty table.
+    pub highest: Option<String>,
+    /// Transactions that were writing to the table after `highest` was seen.
+    pub writers: Vec<String>,
+}
+
+/// A connection to a database that is read. A method that is dropped halfway leaves it unusable.
+#[async_trait]
+pub trait SourceDatabase: Sized + Send + 'static {
+    /// Name of the connector.
+    const NAME: &'static str;
+    /// Sub-protocols of the URLs that it is for.
+    const PROTOCOLS: &'static [&'static str];
+    /// Quote character of identifiers.
+    const QUOTE: Quote;
+    /// Names of the connection's parameters that are known.
+    const PARAMETERS: &'static [&'static str];
+    /// A column's type.
+    type Type: Send + Sync;
+    /// Rows of a query.
+    type Rows: Rows;
+
+    /// Connects.
+    async fn connect(config: &SourceConfig) -> Result<Self>;
+    /// Whether the connection is known to be lost.
+    fn is_closed(&self) -> bool;
+    /// Name of the database that the connection is in, where schemas are below it.
+    fn catalog(config: &SourceConfig) -> Option<&str>;
+    /// All tables of the schemas that the configuration's patterns allow, in the order of their names.
+    async fn tables(&mut self, config: &SourceConfig) -> Result<Vec<Found>>;
+    /// The table of this qualified name.
+    ///
+    /// # Errors
+    /// A retriable one if it does not exist: it may come back.
+    async fn table(&mut self, qualified: &str) -> Result<TableName>;
+    /// Checks that the query can be run.
+    async fn check(&mut self, query: &str) -> Result<()>;
+    /// Starts a transaction, in which the columns stay as they are returned.
+    async fn begin(
+        &mut self,
+        origin: &Origin,
+        config: &SourceConfig,
+    ) -> Result<Vec<Column<Self::Type>>>;
+    /// Runs the query.
+    async fn query(&mut self, read: Read<'_, Self::Type>) -> Result<Self::Rows>;
+    /// Ends the transaction.
+    async fn end(&mut self) -> Result<()>;
+    /// The database's clock, in microseconds since the epoch, as of now and not of the transaction's start.
+    async fn now(&mut self) -> Result<i64>;
+    /// When the oldest other transaction that still runs has begun.
+    async fn oldest_transaction(&mut self) -> Result<Option<i64>> {
+        Ok(None)
+    }
+    /// See [`Horizon`], of an expression over the alias `q`; none where the database can't tell. Outside of a
+    /// transaction.
+    async fn horizon(
+        &mut self,
+        _origin: &Origin,
+        _expression: &str,
+        _config: &SourceConfig,
+    ) -> Result<Option<Horizon>> {
+        Ok(None)
+    }
+    /// Which of the writers still run.
+    async fn running(&mut self, _origin: &Origin, writers: &[String]) -> Result<Vec<String>> {
+        Ok(writers.to_vec())
+    }
+    /// Whether the texts of a column are (some, all) integers; none of an empty table.
+    async fn integers(&mut self, from: &str, column: &str) -> Result<Option<(bool, bool)>>;
+
+    /// A text in a statement.
+    fn text(text: &str) -> String;
+    /// A date and time in a statement.
+    fn timestamp(text: &str, instant: bool) -> String;
+    /// The number that a text is; NULL where it is none.
+    fn number(column: &str) -> String;
+}

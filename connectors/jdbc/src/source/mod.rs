@@ -1,0 +1,18 @@
+//! The source: what is read, in which order, and how far it got.
+
+pub mod bounds;
+pub mod checks;
+pub mod config;
+mod connector;
+pub mod criteria;
+pub mod database;
+pub mod keys;
+pub mod offset;
+mod reader;
+pub mod tables;
+pub mod task;
+
+pub use config::SourceConfig;
+pub use connector::JdbcSource;
+pub use offset::{Mark, Offset, Partition};
+pub use task::JdbcSourceTask;

@@ -1,0 +1,140 @@
+//! The rows of one query as batches, with the offset that holds after each.
+
+use std::sync::Arc;
+
+use connect_core::{
+    error::{Error, Result},
+    record::Record,
+};
+
+use super::{
+    Mark, Offset,
+    database::{Origin, Row, Rows},
+    keys::Mode,
+};
+
+/// Most bytes of a batch: rows of any size, and still bounded memory.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// A query whose rows are being read. What was read stays here until it is handed out, so that a read that is
+/// dropped halfway loses nothing.
+pub(super) struct Reading<R> {
+    pub(super) stream: R,
+    pub(super) origin: Origin,
+    /// Name of the incrementing column.
+    pub(super) column: String,
+    /// Whether its texts must be integers.
+    pub(super) numeric_text: bool,
+    pub(super) mode: Mode,
+    pub(super) max_rows: usize,
+    /// Offset after the last row that was handed out.
+    pub(super) offset: Offset,
+    rows: Vec<Row>,
+    ended: bool,
+}
+
+/// Records with the offset after them.
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+    pub(super) offset: Offset,
+}
+
+impl<R: Rows> Reading<R> {
+    pub(super) fn new(
+        stream: R,
+        (origin, column, numeric_text): (Origin, String, bool),
+        (mode, max_rows): (Mode, usize),
+        offset: Offset,
+    ) -> Self {
+        let (rows, ended) = (Vec::new(), false);
+        Self { stream, origin, column, numeric_text, mode, max_rows, offset, rows, ended }
+    }
+
+    /// The next rows; none at the end. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Batch>> {
+        // One more than a batch: in timestamp mode the last row's offset depends on the row after it.
+        while !self.ended && self.rows.len() < 2 {
+            self.ended = !self.stream.fill(&mut self.rows, self.max_rows + 1, BATCH_BYTES).await?;
+        }
+        let size: usize = self.rows.iter().map(|row| row.size).sum();
+        if !self.ended && self.rows.len() <= self.max_rows && size < BATCH_BYTES {
+            self.ended = !self.stream.fill(&mut self.rows, self.max_rows + 1, BATCH_BYTES).await?;
+        }
+        if self.rows.is_empty() {
+            return Ok(None);
+        }
+        let kept = usize::from(!self.ended);
+        let count = (self.rows.len() - kept).min(self.max_rows);
+        let offset = self.offset_after(count)?;
+        let schema = self.stream.schema();
+        let record = |row: Row| {
+            let schema = row.schema.unwrap_or_else(|| Arc::clone(schema));
+            Record::new(schema, row.value)
+        };
+        let records = self.rows.drain(..count).map(record).collect();
+        self.offset = offset.clone();
+        Ok(Some(Batch { records, offset }))
+    }
+
+    /// The offset that holds once the first `count` rows are durable.
+    fn offset_after(&self, count: usize) -> Result<Offset> {
+        let last = &self.rows[count - 1];
+        match self.mode {
+            Mode::Bulk => Ok(self.offset.clone()),
+            Mode::Incrementing => Ok(Offset::after(self.mark(count)?)),
+            Mode::TimestampIncrementing => {
+                Ok(Offset::after(self.mark(count)?).at(self.time(last)?))
+            }
+            // As `TimestampTableQuerier`: a timestamp counts as read when the row after it has another, so that rows
+            // which share one are not torn apart.
+            Mode::Timestamp => {
+                let next = self.rows.get(count).map(|row| self.time(row)).transpose()?;
+                let mut times = self.rows[..count].iter().rev().map(|row| self.time(row));
+                let found = match next {
+                    None => times.next(),
+                    Some(next) => times.find(|time| time.as_ref().map_or(true, |t| *t != next)),
+                };
+                match found {
+                    Some(time) => Ok(Offset::default().at(time?)),
+                    None => Ok(self.offset.clone()),
+                }
+            }
+        }
+    }
+
+    /// The last of the first `count` rows' values of the incrementing column; all of them must be good.
+    fn mark(&self, count: usize) -> Result<Mark> {
+        let mut last = None;
+        for row in &self.rows[..count] {
+            last = Some(match &row.mark {
+                None => {
+                    return Err(Error::data("Null value for incrementing column")
+                        .context("table", self.origin.describe())
+                        .context("column", &self.column));
+                }
+                Some(Mark::Text(text)) if self.numeric_text => {
+                    Mark::Number(text.trim().parse().map_err(|_| self.not_numeric(text))?)
+                }
+                Some(mark) => mark.clone(),
+            });
+        }
+        last.ok_or_else(|| Error::internal("a batch without rows"))
+    }
+
+    fn not_numeric(&self, text: &str) -> Error {
+        Error::refused(format!(
+            "the incrementing column holds 64-bit integers, but in table {} the row with {}='{text}' does not; correct \
+             or remove that row, or use mode=timestamp, or incrementing.text.order=text if the ids grow as texts, and \
+             restart the task",
+            self.origin.describe(),
+            self.column
+        ))
+    }
+
+    fn time(&self, row: &Row) -> Result<i64> {
+        let null = || {
+            Error::data("Null value for timestamp column").context("table", self.origin.describe())
+        };
+        row.timestamp.ok_or_else(null)
+    }
+}

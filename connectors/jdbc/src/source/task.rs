@@ -1,0 +1,406 @@
+//! The task: its tables in turns, one query at a time.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connect_core::{
+    data::Text,
+    error::{Error, ErrorKind, Result},
+    source::{Assigned, Polled, SourceBatch, SourceTask},
+};
+use tokio::time::Instant;
+
+use super::{
+    Mark, Offset, Partition, SourceConfig,
+    bounds::{Clauses, Limits},
+    criteria::Criteria,
+    database::{Horizon, Order, Origin, Read, SourceDatabase},
+    keys::{Mode, TextOrder},
+    reader::{Batch, Reading},
+};
+use crate::zone::Zone;
+
+/// A statement's time is taken a moment before others can see that its transaction has begun.
+const MARGIN_MICROS: i64 = 5_000;
+/// First and longest pause while rows wait for transactions that still run.
+const WAIT: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
+
+/// One partition of a task.
+struct Polling {
+    partition: Partition,
+    offset: Offset,
+    due: Instant,
+    /// The incrementing column, once it is known.
+    column: Option<Incrementing>,
+    /// What was seen, and must not be read before its writers have ended.
+    held: Option<Horizon>,
+    wait: Duration,
+    /// Failed attempts, one after the other.
+    failed: i32,
+}
+
+/// An incrementing column.
+#[derive(Debug, Clone, Default)]
+struct Incrementing {
+    name: String,
+    /// Whether it is text that holds numbers.
+    numeric_text: bool,
+    /// Whether it is text in its own order, or anything else that is no number.
+    other: bool,
+}
+
+/// Reads the tables of one task.
+pub struct JdbcSourceTask<D: SourceDatabase> {
+    config: SourceConfig,
+    mode: Mode,
+    zone: Zone,
+    tables: Vec<Polling>,
+    database: Option<D>,
+    /// The query that is being read, and the position of its table.
+    reading: Option<(usize, Reading<D::Rows>)>,
+    /// A statement was begun whose end was not seen: a poll was dropped in between.
+    busy: bool,
+}
+
+impl<D: SourceDatabase> JdbcSourceTask<D> {
+    pub(super) fn new(config: SourceConfig, assigned: Vec<Assigned<Self>>) -> Result<Self> {
+        let mode = config.mode.ok_or_else(|| Error::config("Query mode must be specified"))?;
+        let zone = Zone::of(&config.timezone).ok_or_else(|| Error::config("Invalid time zone"))?;
+        let tables = assigned.into_iter().map(|Assigned { partition, offset }| Polling {
+            partition,
+            offset: offset.unwrap_or_default(),
+            due: Instant::now(),
+            column: None,
+            held: None,
+            wait: WAIT.0,
+            failed: 0,
+        });
+        let tables = tables.collect();
+        Ok(Self { config, mode, zone, tables, database: None, reading: None, busy: false })
+    }
+
+    /// Finds the columns of the first table, as the JVM's does when it starts.
+    pub(super) async fn check(&mut self, database: &mut D) -> Result<()> {
+        let Some(first) = self.tables.first() else { return Ok(()) };
+        let origin = origin(database, &self.config, &first.partition).await?;
+        let columns = database.begin(&origin, &self.config).await?;
+        let found = Criteria::find(&self.config, self.mode, &origin, &columns);
+        database.end().await?;
+        found.map(|_| ())
+    }
+
+    /// Starts to read a table, in a transaction of its own: its definition cannot change before its rows come.
+    async fn start(&mut self, at: usize) -> Result<()> {
+        if self.database.as_ref().is_none_or(D::is_closed) || self.busy {
+            self.database = None;
+            self.busy = false;
+            self.database = Some(D::connect(&self.config).await?);
+        }
+        let Some(database) = &mut self.database else {
+            return Err(Error::internal("no connection"));
+        };
+        self.busy = true;
+        let polling = &mut self.tables[at];
+        let origin = origin(database, &self.config, &polling.partition).await?;
+        let mut limits = Limits::default();
+        if self.mode.increments() {
+            let found = match polling.column.take() {
+                Some(known) => Some(known),
+                None => incrementing(database, &self.config, (&origin, self.mode), polling).await?,
+            };
+            // An empty table whose first rows will tell.
+            let settled = match &found {
+                None => Settled::Wait(self.config.poll_interval.get()),
+                Some(column) if self.mode == Mode::Incrementing && self.config.hold_back => {
+                    settled(database, &self.config, &origin, polling, column).await?
+                }
+                Some(_) => Settled::Everything,
+            };
+            polling.column = found;
+            match settled {
+                Settled::Everything => {}
+                Settled::UpTo(highest) => limits.highest = Some(highest),
+                Settled::Wait(pause) => {
+                    polling.due = Instant::now() + pause;
+                    self.busy = false;
+                    return Ok(());
+                }
+            }
+        }
+        let columns = database.begin(&origin, &self.config).await?;
+        let mut criteria = Criteria::find(&self.config, self.mode, &origin, &columns)?;
+        criteria.numeric_text = polling.column.as_ref().is_some_and(|column| column.numeric_text);
+        let mut after = polling.offset.clone();
+        if !criteria.timestamps.is_empty() {
+            limits.until = Some(until(database, &self.config).await?);
+            if after == Offset::default() {
+                after = initial(database, &self.config).await?;
+            }
+        }
+        let clauses = Clauses {
+            config: &self.config,
+            mode: self.mode,
+            zone: &self.zone,
+            columns: &columns,
+            criteria: &criteria,
+        };
+        let read = Read {
+            origin: &origin,
+            columns: &columns,
+            criteria: &criteria,
+            clauses: clauses.write::<D>(&after, &limits)?,
+            config: &self.config,
+        };
+        let stream =
+            database.query(read).await.map_err(|e| e.context("table", origin.describe()))?;
+        let column = criteria.incrementing.map(|at| columns[at].name.clone()).unwrap_or_default();
+        let (mode, max_rows) = (self.mode, self.config.max_rows());
+        let about = (origin, column, criteria.numeric_text);
+        self.busy = false;
+        self.reading = Some((at, Reading::new(stream, about, (mode, max_rows), after)));
+        Ok(())
+    }
+
+    fn topic(&self, origin: &Origin) -> Text {
+        let table = origin.table().map(|table| table.name.as_str()).unwrap_or_default();
+        format!("{}{table}", self.config.topic_prefix.trim()).into()
+    }
+
+    /// The next rows of the query that is being read.
+    async fn read(&mut self) -> Result<Option<SourceBatch<Self>>> {
+        let Some((at, reading)) = &mut self.reading else { return Ok(None) };
+        let at = *at;
+        if let Some(Batch { records, offset }) = reading.next().await? {
+            let topic = match self.reading.as_ref() {
+                Some((_, reading)) => self.topic(&reading.origin),
+                None => return Ok(None),
+            };
+            let polling = &mut self.tables[at];
+            polling.offset = offset.clone();
+            polling.failed = 0;
+            // In bulk mode, and before the first group of equal timestamps is complete, there is none.
+            let offset = (offset != Offset::default()).then_some(offset);
+            let partition = match self.mode {
+                Mode::Bulk => bulk_partition(&polling.partition),
+                _ => polling.partition.clone(),
+            };
+            return Ok(Some(SourceBatch { partition, offset, topic, records }));
+        }
+        // So that nothing stays idle in a transaction until the next poll.
+        if let Some(database) = &mut self.database {
+            self.busy = true;
+            database.end().await?;
+            self.busy = false;
+        }
+        self.reading = None;
+        let polling = &mut self.tables[at];
+        polling.failed = 0;
+        polling.due = Instant::now() + self.config.poll_interval.get();
+        Ok(None)
+    }
+
+    /// The error of a table's query: tried again as often as `query.retry.attempts` says.
+    fn failed(&mut self, at: usize, error: Error) -> Error {
+        // The other tables of the task get their turn.
+        let polling = &mut self.tables[at];
+        polling.due = Instant::now() + self.config.poll_interval.get();
+        polling.column = None;
+        polling.failed = polling.failed.saturating_add(1);
+        let most = self.config.query_retries;
+        // Data that cannot be read will not become readable: only the connection is worth another try.
+        if error.kind() == ErrorKind::Data {
+            return error.retriable(false);
+        }
+        if error.is_retriable() && most > 0 && polling.failed >= most {
+            return error.retriable(false).context("query.retry.attempts", most);
+        }
+        error
+    }
+}
+
+/// Bulk mode's partition in the JVM's form, which never had a version.
+fn bulk_partition(partition: &Partition) -> Partition {
+    let bare = |qualified: &String| {
+        Partition::bare(qualified.split_once('.').map_or(qualified.as_str(), |(_, name)| name))
+    };
+    partition.table.as_ref().map_or_else(|| partition.clone(), bare)
+}
+
+async fn origin<D: SourceDatabase>(
+    database: &mut D,
+    config: &SourceConfig,
+    partition: &Partition,
+) -> Result<Origin> {
+    match (&partition.table, config.query()) {
+        (Some(qualified), _) => Ok(Origin::Table(database.table(qualified).await?)),
+        (None, Some(query)) => Ok(Origin::Query(query.to_owned())),
+        (None, None) => Err(Error::config("the partition is of a query, but there is none")),
+    }
+}
+
+/// Finds the incrementing column, and whether its texts are numbers: as the offset says, or the configuration, or the
+/// table's rows. None if there are no rows that could say it.
+async fn incrementing<D: SourceDatabase>(
+    database: &mut D,
+    config: &SourceConfig,
+    (origin, mode): (&Origin, Mode),
+    polling: &Polling,
+) -> Result<Option<Incrementing>> {
+    let columns = database.begin(origin, config).await?;
+    let criteria = Criteria::find(config, mode, origin, &columns)?;
+    let at = criteria.incrementing.ok_or_else(|| Error::internal("no incrementing column"))?;
+    let column = &columns[at];
+    let numeric_text = match (column.order, config.text_order, &polling.offset.incrementing) {
+        (Order::Text, TextOrder::Numeric, _) => true,
+        (Order::Text, TextOrder::Auto, Some(Mark::Number(_))) => true,
+        (Order::Text, TextOrder::Auto, None) => {
+            let from = from(origin, config, D::QUOTE);
+            let name = format!("q.{}", config.quoting(D::QUOTE).identifier(&column.name));
+            match database.integers(&from, &name).await? {
+                Some((true, false)) => {
+                    return Err(Error::refused(format!(
+                        "some values of the incrementing column {} of {} are integers and others are not; set \
+                         incrementing.text.order=text if they grow as texts, or =numeric and correct the others",
+                        column.name,
+                        origin.describe()
+                    )));
+                }
+                Some((_, all)) => all,
+                None => {
+                    database.end().await?;
+                    return Ok(None);
+                }
+            }
+        }
+        _ => false,
+    };
+    database.end().await?;
+    let other = !numeric_text && !matches!(column.order, Order::Integer | Order::Number);
+    Ok(Some(Incrementing { name: column.name.clone(), numeric_text, other }))
+}
+
+/// What stands behind `FROM`, under the alias `q`.
+pub fn from(origin: &Origin, config: &SourceConfig, quote: crate::names::Quote) -> String {
+    let quoting = config.quoting(quote);
+    match origin {
+        Origin::Table(table) if config.qualify_names => {
+            format!("{} AS q", quoting.qualified(&[&table.schema, &table.name]))
+        }
+        Origin::Table(table) => format!("{} AS q", quoting.identifier(&table.name)),
+        Origin::Query(query) => format!("({}) AS q", query.trim().trim_end_matches(';')),
+    }
+}
+
+/// How far a table may be read.
+enum Settled {
+    Everything,
+    /// Up to this value, as it stands in a statement.
+    UpTo(String),
+    Wait(Duration),
+}
+
+/// Ids are given out in order, but committed in any. What was the highest id when nobody, or nobody any more, was
+/// writing to the table: no lower id can come after it. So the highest id is noted first, then who is writing; rows up
+/// to it are read when all of those have ended.
+async fn settled<D: SourceDatabase>(
+    database: &mut D,
+    config: &SourceConfig,
+    origin: &Origin,
+    polling: &mut Polling,
+    column: &Incrementing,
+) -> Result<Settled> {
+    let horizon = match polling.held.take() {
+        None => {
+            let name = format!("q.{}", config.quoting(D::QUOTE).identifier(&column.name));
+            let expression = if column.numeric_text { D::number(&name) } else { name };
+            match database.horizon(origin, &expression, config).await? {
+                None => return Ok(Settled::Everything),
+                Some(horizon) => horizon,
+            }
+        }
+        Some(held) => {
+            let writers = database.running(origin, &held.writers).await?;
+            Horizon { writers, ..held }
+        }
+    };
+    let Some(highest) = horizon.highest.clone() else {
+        return Ok(Settled::Wait(config.poll_interval.get()));
+    };
+    if horizon.writers.is_empty() {
+        polling.wait = WAIT.0;
+        let highest = if column.other { D::text(&highest) } else { number(highest)? };
+        return Ok(Settled::UpTo(highest));
+    }
+    polling.held = Some(horizon);
+    let pause = polling.wait;
+    polling.wait = (pause * 2).min(WAIT.1);
+    Ok(Settled::Wait(pause))
+}
+
+/// A number as the database wrote it.
+fn number(text: String) -> Result<String> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+    if digits && !text.is_empty() {
+        Ok(text)
+    } else {
+        Err(Error::data("the incrementing column's highest value is not a number")
+            .context("value", text))
+    }
+}
+
+/// The upper bound of timestamps: the database's own time less the configured delay; or the start of the oldest
+/// transaction that still runs, if that is earlier. The rows that it will commit may have timestamps from there on:
+/// read past them, and they would be lost.
+async fn until<D: SourceDatabase>(database: &mut D, config: &SourceConfig) -> Result<i64> {
+    let mut until = database.now().await?;
+    if config.hold_back {
+        let oldest = database.oldest_transaction().await?;
+        until -= MARGIN_MICROS;
+        until = oldest.map_or(until, |oldest| oldest.min(until));
+    }
+    let delay = i64::try_from(config.timestamp_delay.get().as_micros()).unwrap_or(i64::MAX);
+    // As the JVM's: cut to milliseconds.
+    Ok((until.div_euclid(1000) * 1000).saturating_sub(delay))
+}
+
+/// Where to start without an offset.
+async fn initial<D: SourceDatabase>(database: &mut D, config: &SourceConfig) -> Result<Offset> {
+    let millis = match config.initial_timestamp() {
+        None => return Ok(Offset::default()),
+        Some(-1) => database.now().await?.div_euclid(1000),
+        Some(millis) => millis,
+    };
+    Ok(Offset::default().at(millis.saturating_mul(1000)))
+}
+
+#[async_trait]
+impl<D: SourceDatabase> SourceTask for JdbcSourceTask<D> {
+    type Partition = Partition;
+    type Offset = Offset;
+
+    async fn poll(&mut self) -> Result<Polled<SourceBatch<Self>>> {
+        loop {
+            let now = Instant::now();
+            let (at, result) = if let Some((at, _)) = &self.reading {
+                let at = *at;
+                match self.read().await {
+                    Ok(Some(batch)) => return Ok(Polled::Batch(batch)),
+                    Ok(None) => (at, Ok(())),
+                    Err(error) => (at, Err(error)),
+                }
+            } else {
+                let next = self.tables.iter().enumerate().min_by_key(|(_, table)| table.due);
+                match next.map(|(at, table)| (at, table.due)) {
+                    None => return Ok(Polled::Idle(self.config.table_poll_interval.get())),
+                    Some((_, due)) if due > now => return Ok(Polled::Idle(due - now)),
+                    Some((at, _)) => (at, self.start(at).await),
+                }
+            };
+            if let Err(error) = result {
+                self.reading = None;
+                self.database = None;
+                return Err(self.failed(at, error));
+            }
+        }
+    }
+}
