@@ -5,12 +5,14 @@
 
 mod config;
 mod faulty;
+mod json;
 mod sink;
 mod source;
 mod transport;
 
 pub use config::config_suite;
 pub use faulty::Faulty;
+pub use json::{Message, json_batch, values};
 pub use sink::{SinkHarness, sink_suite};
 pub use source::{SourceHarness, source_suite};
 pub use transport::transport_suite;

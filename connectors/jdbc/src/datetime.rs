@@ -243,7 +243,8 @@ mod tests {
         // new java.sql.Date of 1000-01-01 and 1582-10-04, in days.
         assert_eq!(to_legacy(days(1000, 1, 1).unwrap()), -354_280);
         assert_eq!(to_legacy(days(1582, 10, 4).unwrap()), -141_428);
-        for day in (-700_000..1000).step_by(13) {
+        // Ten days are of one calendar only.
+        for day in (-700_000..1000).filter(|day| !(CUTOVER - 10..CUTOVER).contains(day)) {
             assert_eq!(from_legacy(to_legacy(day)), day);
         }
         assert_eq!(to_legacy_micros(-141_427 * DAY + 5), -141_427 * DAY + 5);

@@ -31,8 +31,16 @@ use crate::{
 const CHUNK: (usize, usize) = (500, 1 << 20);
 /// Chunks that wait to be taken.
 const WAITING: usize = 2;
-/// The error of a user who may not see what others do.
-const DENIED: u16 = 1227;
+/// Errors of a user who may not see what others do.
+const DENIED: [u16; 2] = [1142, 1227];
+/// Transactions that hold the lock of a writer on a table: they have it from before an id is given out until they end.
+const WRITERS: &str = "SELECT CONCAT(OWNER_THREAD_ID, ':', OWNER_EVENT_ID) FROM performance_schema.metadata_locks \
+    WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = ? AND OBJECT_NAME = ? AND LOCK_STATUS = 'GRANTED' \
+      AND LOCK_TYPE IN ('SHARED_WRITE', 'SHARED_NO_READ_WRITE', 'EXCLUSIVE') \
+      AND OWNER_THREAD_ID <> PS_CURRENT_THREAD_ID()";
+/// Transactions that have written anywhere: what there is where locks cannot be seen.
+const WRITING: &str = "SELECT CAST(trx_id AS CHAR) FROM information_schema.innodb_trx \
+    WHERE trx_mysql_thread_id <> CONNECTION_ID() AND trx_rows_modified > 0";
 
 /// A connection to MySQL or MariaDB that is read.
 pub struct MySqlReader {
@@ -40,6 +48,8 @@ pub struct MySqlReader {
     /// Gives the connection back when the rows of its query were read.
     reading: Option<oneshot::Receiver<Conn>>,
     driver: Driver,
+    /// Whether the locks of tables can be seen: not in MariaDB, nor without the performance schema.
+    shows_locks: bool,
     warned: bool,
 }
 
@@ -67,7 +77,7 @@ impl MySqlReader {
     {
         match self.conn()?.query(sql).await {
             Ok(rows) => Ok(rows),
-            Err(mysql_async::Error::Server(e)) if e.code == DENIED => {
+            Err(mysql_async::Error::Server(e)) if DENIED.contains(&e.code) => {
                 if !self.warned {
                     self.warned = true;
                     tracing::warn!(
@@ -95,7 +105,16 @@ impl SourceDatabase for MySqlReader {
         let zone = Zone::of(&config.timezone).ok_or_else(|| Error::config("Invalid time zone"))?;
         let driver = Driver::new(config)?;
         let connection = connection::connect(&config.connection, zone.is_utc()).await?;
-        Ok(Self { conn: Some(connection.conn), reading: None, driver, warned: false })
+        let mut conn = connection.conn;
+        let shows_locks: Option<bool> = match connection.mariadb {
+            true => Some(false),
+            false => conn
+                .query_first("SELECT @@performance_schema")
+                .await
+                .map_err(|e| error("setting up the session", e))?,
+        };
+        let shows_locks = shows_locks.unwrap_or(false);
+        Ok(Self { conn: Some(conn), reading: None, driver, shows_locks, warned: false })
     }
 
     fn is_closed(&self) -> bool {
@@ -227,10 +246,26 @@ impl SourceDatabase for MySqlReader {
         Ok(Some(Horizon { highest, writers }))
     }
 
-    async fn running(&mut self, _: &Origin, writers: &[String]) -> Result<Vec<String>> {
-        const SQL: &str = "SELECT CAST(trx_id AS CHAR) FROM information_schema.innodb_trx \
-            WHERE trx_mysql_thread_id <> CONNECTION_ID() AND trx_rows_modified > 0";
-        let mut running: Vec<String> = self.transactions(SQL).await?;
+    async fn running(&mut self, origin: &Origin, writers: &[String]) -> Result<Vec<String>> {
+        let locks = match origin.table().filter(|_| self.shows_locks) {
+            Some(table) => {
+                let key = (&table.schema, &table.name);
+                let locks: mysql_async::Result<Vec<String>> = self.conn()?.exec(WRITERS, key).await;
+                match locks {
+                    Ok(locks) => Some(locks),
+                    Err(mysql_async::Error::Server(e)) if DENIED.contains(&e.code) => {
+                        self.shows_locks = false;
+                        None
+                    }
+                    Err(e) => return Err(error("looking for running transactions", e)),
+                }
+            }
+            None => None,
+        };
+        let mut running: Vec<String> = match locks {
+            Some(locks) => locks,
+            None => self.transactions(WRITING).await?,
+        };
         if !writers.is_empty() {
             running.retain(|id| writers.contains(id));
         }

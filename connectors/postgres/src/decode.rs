@@ -191,7 +191,7 @@ fn value(kind: &Kind, bytes: Bytes, zone: &Zone, legacy: bool) -> Result<Value> 
         Kind::Numeric { scale, .. } => numeric(bytes, Some(*scale))?.into(),
         Kind::Whole(size) => whole(&numeric(bytes, None)?, *size)?,
         Kind::Double => Value::Float64(numeric(bytes, None)?.to_f64()),
-        Kind::Text | Kind::Json | Kind::AsText => Value::String(text(bytes)?),
+        Kind::Text | Kind::Json | Kind::Inet | Kind::AsText => Value::String(text(bytes)?),
         Kind::Jsonb => {
             let mut bytes = bytes;
             if !bytes.starts_with(&[1]) {

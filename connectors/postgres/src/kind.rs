@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     Timestamp(Granularity),
     Timestamptz(Granularity),
     Array(Box<Kind>, usize),
+    /// Addresses as they are shown, without the mask of a single one.
+    Inet,
     /// Whatever has no type of its own in Connect: its text.
     AsText,
 }
@@ -85,6 +87,7 @@ impl Kind {
             Some(Type::TIMETZ) => Self::Timetz,
             Some(Type::TIMESTAMP) => Self::Timestamp(config.granularity),
             Some(Type::TIMESTAMPTZ) => Self::Timestamptz(config.granularity),
+            Some(Type::INET) => Self::Inet,
             _ => Self::AsText,
         }
     }
@@ -102,9 +105,13 @@ impl Kind {
             Self::Numeric { scale, .. } if aiven => Schema::decimal(*scale),
             Self::Numeric { scale, precision } => Schema::decimal(*scale)
                 .parameter(Text::from_static("connect.decimal.precision"), precision.to_string()),
-            Self::Text | Self::Json | Self::Jsonb | Self::Uuid | Self::Bits | Self::AsText => {
-                Schema::new(ConnectType::String)
-            }
+            Self::Text
+            | Self::Json
+            | Self::Jsonb
+            | Self::Uuid
+            | Self::Bits
+            | Self::Inet
+            | Self::AsText => Schema::new(ConnectType::String),
             Self::Bytes => Schema::new(ConnectType::Bytes),
             Self::Date => Schema::date(),
             Self::Time | Self::Timetz => Schema::time(),
@@ -127,9 +134,11 @@ impl Kind {
     pub(crate) fn selected(&self, column: String) -> String {
         match self {
             Self::AsText => format!("{column}::text"),
+            // A cast would add the mask.
+            Self::Inet => format!("textin(inet_out({column}))"),
             Self::Money => format!("{column}::numeric::float8"),
             Self::Array(element, _) => match **element {
-                Self::AsText => format!("{column}::text[]"),
+                Self::AsText | Self::Inet => format!("{column}::text[]"),
                 Self::Money => format!("{column}::numeric[]::float8[]"),
                 _ => column,
             },

@@ -13,6 +13,8 @@ mod sink;
 mod source;
 mod target;
 mod tls;
+#[cfg(test)]
+mod tls_tests;
 
 use connectors_jdbc::{sink::JdbcSink, source::JdbcSource};
 

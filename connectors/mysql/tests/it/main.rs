@@ -1,8 +1,9 @@
-//! The MySQL sink on a real MariaDB server.
+//! The MySQL connectors on a real MariaDB server.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
 
 mod records;
+mod source;
 mod suite;
 
 use std::sync::{Mutex, OnceLock, PoisonError};

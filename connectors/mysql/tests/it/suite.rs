@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use connect_core::{
     config::Properties,
     data::{Text, Value},
@@ -5,10 +7,10 @@ use connect_core::{
     record::Record,
     registry::Registry,
 };
-use connect_core_testkit::{SinkHarness, config_suite, sink_suite};
-use connectors_mysql::MySqlSink;
+use connect_core_testkit::{SinkHarness, SourceHarness, config_suite, sink_suite, source_suite};
+use connectors_mysql::{MySqlSink, MySqlSource};
 
-use crate::{properties, server, sql};
+use crate::{properties, server, source, sql};
 
 struct Harness {
     table: &'static str,
@@ -88,4 +90,82 @@ async fn upsert_and_a_restart() {
 async fn configuration() {
     let registry = Registry::default().sink::<MySqlSink>();
     config_suite(&registry, "io.confluent.connect.jdbc.JdbcSinkConnector").await;
+}
+
+struct Source {
+    table: &'static str,
+    mode: &'static str,
+}
+
+impl Source {
+    fn new(table: &'static str, mode: &'static str, id: &str) -> Self {
+        source::sql(&format!(
+            "CREATE TABLE {table} (id {id} PRIMARY KEY, valor text, updated_at datetime(6) NOT NULL)"
+        ));
+        Self { table, mode }
+    }
+}
+
+#[async_trait]
+impl SourceHarness for Source {
+    fn registry(&self) -> Registry {
+        Registry::default().source::<MySqlSource>()
+    }
+
+    fn properties(&self) -> Properties {
+        source::properties(&[
+            ("table.whitelist", self.table),
+            ("mode", self.mode),
+            ("incrementing.column.name", "id"),
+            ("timestamp.column.name", "updated_at"),
+            ("batch.max.rows", "10"),
+        ])
+    }
+
+    async fn add(&self, numbers: Range<i64>) {
+        // Each row at a time of its own, in the order of the numbers, and long past for the timestamp modes.
+        let Range { start, end } = numbers;
+        source::sql(&format!(
+            "INSERT INTO {} SELECT seq, CONCAT('v', seq), TIMESTAMP'2021-01-01 00:00:00' + INTERVAL seq MICROSECOND \
+             FROM seq_{start}_to_{}",
+            self.table,
+            end - 1
+        ));
+    }
+
+    fn number(&self, record: &Record) -> i64 {
+        let Value::Struct(values) = &record.value else { panic!("{record:?}") };
+        match &values[0] {
+            Value::Int32(id) => i64::from(*id),
+            Value::Int64(id) => *id,
+            Value::String(id) => id.parse().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_incrementing() {
+    source_suite(&Source::new("s_incrementing", "incrementing", "bigint")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_incrementing_text() {
+    source_suite(&Source::new("s_text", "incrementing", "varchar(20)")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_timestamp() {
+    source_suite(&Source::new("s_timestamp", "timestamp", "int")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn source_timestamp_incrementing() {
+    source_suite(&Source::new("s_both", "timestamp+incrementing", "int unsigned")).await;
+}
+
+#[tokio::test]
+async fn source_configuration() {
+    let registry = Registry::default().source::<MySqlSource>();
+    config_suite(&registry, "io.confluent.connect.jdbc.JdbcSourceConnector").await;
 }

@@ -1,8 +1,10 @@
-//! The PostgreSQL source on a real server.
+//! The PostgreSQL connectors on a real server.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
 
+mod commit_order;
 mod modes;
+mod sink;
 mod suite;
 
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -3,10 +3,10 @@ use std::ops::Range;
 use connect_core::{
     config::Properties, data::Value, prelude::async_trait, record::Record, registry::Registry,
 };
-use connect_core_testkit::{SourceHarness, config_suite, source_suite};
-use connectors_postgres::PostgresSource;
+use connect_core_testkit::{SinkHarness, SourceHarness, config_suite, sink_suite, source_suite};
+use connectors_postgres::{PostgresSink, PostgresSource};
 
-use crate::{port, sql};
+use crate::{port, sink, sql};
 
 struct Harness {
     table: &'static str,
@@ -95,4 +95,72 @@ async fn timestamp_incrementing() {
 async fn configuration() {
     let registry = Registry::default().source::<PostgresSource>();
     config_suite(&registry, "io.confluent.connect.jdbc.JdbcSourceConnector").await;
+}
+
+struct Target {
+    table: &'static str,
+    mode: &'static str,
+}
+
+impl Target {
+    fn new(table: &'static str, mode: &'static str) -> Self {
+        sql(&format!("CREATE TABLE {table} (id int NOT NULL PRIMARY KEY, v varchar(10))"));
+        Self { table, mode }
+    }
+
+    fn row(&self, id: i64, v: String) -> Record {
+        let key = |name: &'static str| Value::from(name);
+        let value = Value::Map(vec![(key("id"), Value::Int64(id)), (key("v"), Value::from(v))]);
+        Record { topic: Some(self.table.into()), value, ..Record::default() }
+    }
+}
+
+#[async_trait]
+impl SinkHarness for Target {
+    fn registry(&self) -> Registry {
+        Registry::default().sink::<PostgresSink>()
+    }
+
+    fn properties(&self) -> Properties {
+        sink::properties(&[
+            ("topics", self.table),
+            ("insert.mode", self.mode),
+            ("pk.mode", "record_value"),
+            ("pk.fields", "id"),
+            ("batch.size", "7"),
+        ])
+    }
+
+    fn record(&self, number: i64) -> Record {
+        self.row(number, format!("v{number}"))
+    }
+
+    fn bad_record(&self) -> Option<Record> {
+        Some(self.row(99, "longer than ten".to_owned()))
+    }
+
+    async fn numbers(&self) -> Vec<i64> {
+        let text = sql(&format!("SELECT id FROM {}", self.table));
+        text.lines().map(|line| line.trim().parse().unwrap()).collect()
+    }
+
+    fn idempotent(&self) -> bool {
+        self.mode == "upsert"
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sink_insert() {
+    sink_suite(&Target::new("s_insert", "insert")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sink_upsert() {
+    sink_suite(&Target::new("s_upsert", "upsert")).await;
+}
+
+#[tokio::test]
+async fn sink_configuration() {
+    let registry = Registry::default().sink::<PostgresSink>();
+    config_suite(&registry, "io.confluent.connect.jdbc.JdbcSinkConnector").await;
 }
