@@ -33,13 +33,16 @@ enum Odd {
     Text,
 }
 
+/// The odd values of a row, by position.
+type OddValues = Vec<(usize, Odd)>;
+
 /// Reads rows of a statement.
 pub(crate) struct Decoder {
     kinds: Vec<Kind>,
     names: Vec<Text>,
     nullable: Vec<bool>,
     schema: Arc<Schema>,
-    odd: Vec<(Vec<(usize, Odd)>, Arc<Schema>)>,
+    odd: Vec<(OddValues, Arc<Schema>)>,
     criteria: Criteria,
     zone: Zone,
     legacy: bool,
@@ -115,7 +118,7 @@ impl Decoder {
     }
 
     /// The schema of rows with these odd values.
-    fn odd_schema(&mut self, odd: Vec<(usize, Odd)>) -> Arc<Schema> {
+    fn odd_schema(&mut self, odd: OddValues) -> Arc<Schema> {
         if let Some((_, known)) = self.odd.iter().find(|(known, _)| *known == odd) {
             return Arc::clone(known);
         }

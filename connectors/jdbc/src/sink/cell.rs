@@ -387,10 +387,10 @@ fn uuid(text: &str) -> Option<String> {
 }
 
 fn characters(text: &str, limit: Option<u32>, format: &Format, out: &mut impl Cells) -> Fit {
-    if let Some(limit) = limit.filter(|limit| text.len() > *limit as usize) {
-        if text.chars().count() > limit as usize {
-            return Err(format!("longer than {limit} characters").into());
-        }
+    if let Some(limit) = limit.filter(|limit| text.len() > *limit as usize)
+        && text.chars().count() > limit as usize
+    {
+        return Err(format!("longer than {limit} characters").into());
     }
     if !format.nul && text.as_bytes().contains(&0) {
         return misfit("text with the character of code 0");

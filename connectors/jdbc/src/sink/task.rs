@@ -537,10 +537,10 @@ async fn ensure_offsets_table<D: SinkDatabase>(
             ))
             .await;
         // Another task may have been faster.
-        if let Err(error) = created {
-            if database.describe(&name, config).await?.is_none() {
-                return Err(error);
-            }
+        if let Err(error) = created
+            && database.describe(&name, config).await?.is_none()
+        {
+            return Err(error);
         }
     }
     Ok(name)
