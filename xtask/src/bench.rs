@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: rows from PostgreSQL through the log into MariaDB, beside what the databases themselves need for
-//! it (`COPY | LOAD DATA`), in one run.
+//! it (`COPY | LOAD DATA`), in one run; `--reverse` adds the way back, so that each of the four connectors is measured.
 
 mod chain;
 mod cpu;
@@ -22,12 +22,16 @@ pub(crate) struct Options {
     pub(crate) kafka: bool,
     /// Whether to measure on the embedded log.
     pub(crate) embedded: bool,
+    /// Whether to measure the way from MariaDB to PostgreSQL too.
+    pub(crate) reverse: bool,
 }
 
 impl Options {
-    /// Reads `--rows N`, `--runs N`, `--kafka`, `--embedded`; without the last two, both are measured.
+    /// Reads `--rows N`, `--runs N`, `--kafka`, `--embedded`, `--reverse`; without `--kafka` and `--embedded`, both are
+    /// measured.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self { rows: 500_000, runs: 1, kafka: false, embedded: false };
+        let mut options =
+            Self { rows: 500_000, runs: 1, kafka: false, embedded: false, reverse: false };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut number = || -> Result<u64> {
@@ -41,9 +45,10 @@ impl Options {
                 "--runs" => options.runs = number()?.max(1) as usize,
                 "--kafka" => options.kafka = true,
                 "--embedded" => options.embedded = true,
-                other => {
-                    bail!("bench knows --rows N, --runs N, --kafka and --embedded, not {other}")
-                }
+                "--reverse" => options.reverse = true,
+                other => bail!(
+                    "bench knows --rows N, --runs N, --kafka, --embedded and --reverse, not {other}"
+                ),
             }
         }
         if !options.kafka && !options.embedded {
@@ -87,6 +92,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         false => None,
     };
     fill(&postgres, options.rows)?;
+    if options.reverse {
+        fill_mariadb(&mariadb, options.rows)?;
+    }
     println!(
         "{} rows of 100 bytes, PostgreSQL -> log -> MariaDB, {} run(s)\n",
         options.rows, options.runs
@@ -101,18 +109,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
         };
         add("COPY | LOAD DATA", floor::measure(&postgres, &mariadb, options.rows)?);
-        let parts =
-            chain::Parts { connect, postgres: &postgres, mariadb: &mariadb, rows: options.rows };
-        if let Some(kafka) = &kafka {
-            for schemas in [false, true] {
-                let name = format!("Kafka, {}", if schemas { "with schema" } else { "schemaless" });
-                let work = dir.path().join(format!("kafka-{run}-{schemas}"));
-                add(&name, chain::measure(&parts, Some(kafka), schemas, &work)?);
+        for reverse in [false, true].into_iter().filter(|reverse| !reverse || options.reverse) {
+            let rows = options.rows;
+            let parts =
+                chain::Parts { connect, postgres: &postgres, mariadb: &mariadb, rows, reverse };
+            let way = if reverse { ", reverse" } else { "" };
+            if let Some(kafka) = &kafka {
+                for schemas in [false, true] {
+                    let kind = if schemas { "with schema" } else { "schemaless" };
+                    let work = dir.path().join(format!("kafka-{run}-{schemas}-{reverse}"));
+                    let cost = chain::measure(&parts, Some(kafka), schemas, &work)?;
+                    add(&format!("Kafka, {kind}{way}"), cost);
+                }
             }
-        }
-        if options.embedded {
-            let work = dir.path().join(format!("embedded-{run}"));
-            add("embedded log, schemaless", chain::measure(&parts, None, false, &work)?);
+            if options.embedded {
+                let work = dir.path().join(format!("embedded-{run}-{reverse}"));
+                let cost = chain::measure(&parts, None, false, &work)?;
+                add(&format!("embedded, schemaless{way}"), cost);
+            }
         }
     }
     println!("\n{HEADER}");
@@ -160,6 +174,16 @@ fn fill(postgres: &Postgres, rows: u64) -> Result<()> {
         "CREATE TABLE bench (id bigint PRIMARY KEY, valor text NOT NULL, updated_at timestamp NOT NULL); \
          INSERT INTO bench SELECT g, rpad(md5(g::text), 84, 'x'), timestamp '2021-01-01' + g * interval '1 second' \
          FROM generate_series(1, {rows}) g; ANALYZE bench"
+    ))?;
+    Ok(())
+}
+
+/// The same in MariaDB.
+fn fill_mariadb(mariadb: &MariaDb, rows: u64) -> Result<()> {
+    mariadb.query(&format!(
+        "CREATE TABLE bench (id bigint PRIMARY KEY, valor text NOT NULL, updated_at datetime NOT NULL); \
+         INSERT INTO bench SELECT seq, RPAD(MD5(seq), 84, 'x'), TIMESTAMP'2021-01-01 00:00:00' + INTERVAL seq SECOND \
+         FROM seq_1_to_{rows}"
     ))?;
     Ok(())
 }

@@ -17,8 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--once]   run the whole system on this machine and follow a record through it;
                   --once: end as soon as it has arrived
   test            everything that CI checks
-  bench [--rows N] [--runs N] [--kafka] [--embedded]
-                  rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA
+  bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse]
+                  rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
   tidy            the checks of the source tree alone
   docs            write the generated part of docs/reference anew
   api-test        requests made up from the API's description (schemathesis)

@@ -20,6 +20,20 @@ pub(crate) struct Parts<'p> {
     pub(crate) postgres: &'p Postgres,
     pub(crate) mariadb: &'p MariaDb,
     pub(crate) rows: u64,
+    /// From MariaDB to PostgreSQL.
+    pub(crate) reverse: bool,
+}
+
+impl Parts<'_> {
+    /// Runs a statement in the target.
+    fn target(&self, sql: &str) -> Result<String> {
+        if self.reverse { self.postgres.query(sql) } else { self.mariadb.query(sql) }
+    }
+
+    /// A name as the target quotes it.
+    fn quoted(&self, name: &str) -> String {
+        if self.reverse { format!("\"{name}\"") } else { format!("`{name}`") }
+    }
 }
 
 /// Moves the table once: source and sink connector on one worker, upserts by key.
@@ -33,7 +47,8 @@ pub(crate) fn measure(
     let name =
         work.file_name().and_then(|name| name.to_str()).context("a directory without name")?;
     let (rest, table) = (port::free_port()?, format!("{name}-bench"));
-    parts.mariadb.query(&format!("DROP TABLE IF EXISTS `{table}`"))?;
+    let quoted = parts.quoted(&table);
+    parts.target(&format!("DROP TABLE IF EXISTS {quoted}"))?;
     let log = match kafka {
         Some(kafka) => format!("bootstrap.servers={}", kafka.address()),
         None => format!("log.dir={}", work.join("log").display()),
@@ -68,10 +83,10 @@ pub(crate) fn measure(
         let reply = http::post(&format!("{url}/connectors"), &config.to_string())?;
         ensure!(reply.status == 201, "POST /connectors: {} {}", reply.status, reply.body);
     }
-    // The greatest key costs MariaDB next to nothing to look up, unlike a count.
-    let last = format!("SELECT COALESCE((SELECT MAX(id) FROM `{table}`), 0)");
-    wait_until("the last row in MariaDB", DEADLINE, || {
-        let max = parts.mariadb.query(&last).ok()?;
+    // The greatest key costs a database next to nothing to look up, unlike a count.
+    let last = format!("SELECT COALESCE((SELECT MAX(id) FROM {quoted}), 0)");
+    wait_until("the last row in the target", DEADLINE, || {
+        let max = parts.target(&last).ok()?;
         (max.trim() == parts.rows.to_string()).then_some(())
     })
     .with_context(|| worker.last_words())?;
@@ -79,7 +94,8 @@ pub(crate) fn measure(
     let after = now()?;
     let memory = cpu::peak_memory(worker.pid())?;
     worker.terminate(Duration::from_secs(30))?;
-    let count = parts.mariadb.query(&format!("SELECT COUNT(*), SUM(id) FROM `{table}`"))?;
+    let count = parts.target(&format!("SELECT COUNT(*), SUM(id) FROM {quoted}"))?;
+    parts.target(&format!("DROP TABLE {quoted}"))?;
     let expected =
         format!("{}\t{}", parts.rows, u128::from(parts.rows) * u128::from(parts.rows + 1) / 2);
     ensure!(count.trim() == expected, "{} rows expected, found {}", expected, count.trim());
@@ -88,17 +104,19 @@ pub(crate) fn measure(
 }
 
 fn configs(parts: &Parts<'_>, name: &str) -> [serde_json::Value; 2] {
+    let postgres = format!("jdbc:postgresql://127.0.0.1:{}/mydb", parts.postgres.port());
+    let mariadb = format!("jdbc:mysql://127.0.0.1:{}/mysql-db-sync", parts.mariadb.port());
+    let ends = [(postgres, "password"), (mariadb, "123")];
+    let [from, to] = if parts.reverse { [&ends[1], &ends[0]] } else { [&ends[0], &ends[1]] };
     let source = json!({"name": format!("{name}-source"), "config": {
         "connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector",
-        "connection.url": format!("jdbc:postgresql://127.0.0.1:{}/mydb", parts.postgres.port()),
-        "connection.user": "user", "connection.password": "password",
+        "connection.url": from.0, "connection.user": "user", "connection.password": from.1,
         "table.whitelist": "bench", "mode": "incrementing", "incrementing.column.name": "id",
         "topic.prefix": format!("{name}-"), "poll.interval.ms": "1000",
     }});
     let sink = json!({"name": format!("{name}-sink"), "config": {
         "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector",
-        "connection.url": format!("jdbc:mysql://127.0.0.1:{}/mysql-db-sync", parts.mariadb.port()),
-        "connection.user": "user", "connection.password": "123",
+        "connection.url": to.0, "connection.user": "user", "connection.password": to.1,
         "topics": format!("{name}-bench"), "insert.mode": "upsert", "pk.mode": "record_value", "pk.fields": "id",
         "auto.create": "true",
     }});
