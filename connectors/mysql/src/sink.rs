@@ -26,7 +26,7 @@ use mysql_async::prelude::Queryable;
 use crate::{
     connection::{self, Connection, error},
     literal::Literals,
-    target::describe,
+    target::{describe, is_spatial},
 };
 
 /// A connection to MySQL or MariaDB that is written.
@@ -207,7 +207,7 @@ impl SinkDatabase for MySqlWriter {
             unit: config.timestamp_precision,
             years: Years::Four,
             utc: "",
-            reads_text: false,
+            infinity: false,
             nul: true,
             bits_are_numbers: true,
         })
@@ -280,6 +280,20 @@ impl SinkDatabase for MySqlWriter {
         self.sql.clear();
         self.began = false;
         self.connection.conn.query_drop("ROLLBACK").await.map_err(|e| error("rolling back", e))
+    }
+
+    /// The server names the column, but for data that is no geometry.
+    async fn culprit(&mut self, write: &Write<'_>) -> Option<String> {
+        let record = write.records.first()?;
+        for bound in write.columns.iter().filter(|(_, column)| is_spatial(&column.declared)) {
+            let mut literal = Vec::new();
+            write.cell(record, *bound, &mut Literals(&mut literal)).ok()?;
+            let probe = [b"SELECT ST_GeometryType(", &literal[..], b") IS NULL"].concat();
+            if self.connection.conn.query_first(probe).await.ok()? == Some(true) {
+                return Some(bound.1.name.clone());
+            }
+        }
+        None
     }
 
     async fn claim(

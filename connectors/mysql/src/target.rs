@@ -3,7 +3,7 @@
 use connect_core::error::Result;
 use connectors_jdbc::{
     names::TableName,
-    sink::table::{Column, Kind, Table},
+    sink::table::{Column, Kind, Limit, Table},
 };
 use mysql_async::{
     Row,
@@ -21,7 +21,7 @@ struct Found {
     collation: Option<String>,
     length: Option<u64>,
     precision: Option<u32>,
-    scale: Option<u32>,
+    scale: Option<i32>,
     digits: Option<u32>,
     relation: String,
 }
@@ -70,10 +70,10 @@ pub(crate) async fn describe(
     let column = |found: Found| {
         let kind = if json.contains(&found.name) { Kind::Json } else { kind(&found) };
         let exact = match &kind {
-            Kind::Text(_) | Kind::Other => {
+            Kind::Text(_) | Kind::Labels(_) | Kind::Other => {
                 found.collation.as_deref().is_some_and(|collation| collation.ends_with("_bin"))
             }
-            Kind::Float { .. } | Kind::Json | Kind::Time(_) | Kind::DateTime { .. } => false,
+            Kind::Float { .. } | Kind::Json | Kind::Time { .. } | Kind::DateTime { .. } => false,
             _ => true,
         };
         let nullable = found.nullable.eq_ignore_ascii_case("YES");
@@ -106,14 +106,39 @@ fn kind(found: &Found) -> Kind {
         "double" | "real" => Kind::Float { single: false },
         "bit" => Kind::Bit(found.precision.unwrap_or(1)),
         "date" => Kind::Date,
-        "time" => Kind::Time(digits),
+        "time" => Kind::Time { instant: false, digits },
         "datetime" | "timestamp" => Kind::DateTime { instant: false, digits },
         "json" => Kind::Json,
         "uuid" => Kind::Uuid,
-        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Kind::Text(limit()),
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => {
+            Kind::Text(limit().map(Limit::Characters))
+        }
+        "enum" | "set" => Kind::Labels(labels(&found.declared)),
         ty if ty.contains("blob") || ty.contains("binary") => Kind::Binary(limit()),
-        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
-        | "multipolygon" | "geometrycollection" | "geomcollection" | "vector" => Kind::Binary(None),
+        ty if is_spatial(ty) || ty == "vector" => Kind::Binary(None),
         _ => Kind::Other,
     }
+}
+
+/// Whether a type is a geometry, which is written in the form that it is stored in.
+pub(crate) fn is_spatial(ty: &str) -> bool {
+    const TYPES: [&str; 9] = [
+        "geometry",
+        "point",
+        "linestring",
+        "polygon",
+        "multipoint",
+        "multilinestring",
+        "multipolygon",
+        "geometrycollection",
+        "geomcollection",
+    ];
+    TYPES.contains(&ty)
+}
+
+/// The labels of `enum('a','it''s')`.
+fn labels(declared: &str) -> Vec<String> {
+    let list = declared.split_once("('").map_or("", |(_, list)| list);
+    let list = list.strip_suffix("')").unwrap_or(list);
+    list.split("','").map(|label| label.replace("''", "'")).collect()
 }

@@ -29,6 +29,9 @@ const HANDSHAKE: &str = "error performing TLS handshake";
 const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 \
                        -c bytea_output=hex";
 
+/// Files of PostgreSQL that read the values of such types.
+const SYNTAXES: &[&str] = &["tsvector_parser.c", "tsquery.c", "hstore_io.c", "ltree_io.c"];
+
 /// The driver's parameters that are honoured, and those that can be left aside without harm.
 pub(crate) const PARAMETERS: &[&str] = &[
     "ApplicationName",
@@ -407,6 +410,10 @@ fn driver(error: &tokio_postgres::Error) -> Error {
 fn kind(db: &DbError) -> ErrorKind {
     let code = db.code().code();
     match (code.get(..2).unwrap_or_default(), code) {
+        // Types whose values have a syntax, the errors of which have the code of SQL's or that of internal ones.
+        ("42" | "XX", _) if db.file().is_some_and(|file| SYNTAXES.contains(&file)) => {
+            ErrorKind::Data
+        }
         // Connection, rollbacks by deadlock or conflict, resources, locks, shutting down, the system.
         ("08" | "40" | "53" | "55" | "57" | "58", _) => ErrorKind::Connection,
         // Read-only after a fail-over, and transactions that ended without us: a new connection is elsewhere, or anew.

@@ -225,7 +225,8 @@ fn value(kind: &Kind, bytes: Bytes, zone: &Zone, legacy: bool) -> Result<Value> 
             i64::MAX => Value::Timestamp(INFINITY.1),
             i64::MIN => Value::Timestamp(INFINITY.0),
             since => {
-                let clock = since + EPOCH_MICROS;
+                let clock = since.checked_add(EPOCH_MICROS);
+                let clock = clock.ok_or_else(|| Error::data("no such instant in Connect"))?;
                 let utc = match kind {
                     Kind::Timestamp(_) => zone.instant(clock),
                     _ => clock,

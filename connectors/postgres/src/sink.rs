@@ -159,7 +159,7 @@ impl SinkDatabase for PostgresWriter {
             unit: config.timestamp_precision,
             years: Years::Any,
             utc: "+00",
-            reads_text: true,
+            infinity: true,
             nul: false,
             bits_are_numbers: false,
         })
@@ -229,7 +229,8 @@ impl SinkDatabase for PostgresWriter {
         for bound in write.columns {
             let mut text = Vec::new();
             write.cell(record, *bound, &mut Literals(&mut text)).ok()?;
-            let probe = format!("SELECT {}::{}", String::from_utf8(text).ok()?, bound.1.cast);
+            // In brackets: the sign of a number comes after a cast.
+            let probe = format!("SELECT ({})::{}", String::from_utf8(text).ok()?, bound.1.cast);
             // Whether the value can be read as the column's type: any error of it is the answer.
             if self.client.batch_execute(&probe).await.is_err() {
                 return Some(bound.1.name.clone());

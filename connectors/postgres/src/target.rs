@@ -3,7 +3,7 @@
 use connect_core::error::Result;
 use connectors_jdbc::{
     names::TableName,
-    sink::table::{Column, Kind, Table},
+    sink::table::{Column, Kind, Limit, Table},
 };
 use tokio_postgres::{Client, Row, types::Type};
 
@@ -48,6 +48,7 @@ fn column(row: &Row) -> Column {
     let (is_enum, deterministic): (bool, bool) = (row.get(6), row.get(8));
     let type_name: String = row.get(10);
     let kind = match element {
+        0 if type_name == "citext" => Kind::Text(None),
         0 => kind(oid, modifier, is_enum),
         element => Kind::Array(Box::new(kind(element, modifier, row.get(11)))),
     };
@@ -58,19 +59,17 @@ fn column(row: &Row) -> Column {
         Kind::Other => is_enum,
         _ => false,
     };
-    Column {
-        name: row.get(1),
-        kind,
-        declared: row.get(2),
-        cast: row.get(3),
-        exact,
-        nullable: row.get(9),
-    }
+    // How money is read from text depends on the server's language, from a number it does not.
+    let cast = match (row.get(3), oid == Type::MONEY.oid()) {
+        (own, true) => format!("pg_catalog.numeric::{own}"),
+        (own, false) => own,
+    };
+    Column { name: row.get(1), kind, declared: row.get(2), cast, exact, nullable: row.get(9) }
 }
 
 fn kind(oid: u32, modifier: i32, is_enum: bool) -> Kind {
     let integer = |bits: u32| Kind::Integer(-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
-    let limit = u32::try_from(modifier - 4).ok();
+    let limit = u32::try_from(modifier - 4).ok().map(Limit::Characters);
     let digits = u32::try_from(modifier).unwrap_or(6);
     if is_enum {
         return Kind::Other;
@@ -85,23 +84,24 @@ fn kind(oid: u32, modifier: i32, is_enum: bool) -> Kind {
         Some(Type::NUMERIC) => {
             let packed = modifier - 4;
             let scale = ((packed & 0x7ff) ^ 1024) - 1024;
-            match u32::try_from(scale) {
-                Ok(scale) => Kind::Decimal(u32::try_from(packed >> 16).ok(), Some(scale)),
-                // Whole thousands and the like: the database rounds.
-                Err(_) => Kind::Decimal(None, Some(0)),
-            }
+            Kind::Decimal(u32::try_from(packed >> 16).ok(), Some(scale))
         }
         Some(Type::MONEY) => Kind::Decimal(Some(19), Some(2)),
         Some(Type::FLOAT4) => Kind::Float { single: true },
         Some(Type::FLOAT8) => Kind::Float { single: false },
         Some(Type::VARCHAR | Type::BPCHAR) => Kind::Text(limit),
         Some(Type::TEXT) => Kind::Text(None),
-        // Longer names are cut by the database.
-        Some(Type::NAME) => Kind::Text(Some(63)),
+        // What is longer is cut by the database.
+        Some(Type::NAME) => Kind::Text(Some(Limit::Bytes(63))),
+        Some(Type::CHAR) => Kind::Text(Some(Limit::Bytes(1))),
         Some(Type::BYTEA) => Kind::Binary(None),
         Some(Type::BIT) => Kind::Bit(u32::try_from(modifier).unwrap_or(1)),
+        Some(Type::VARBIT) => Kind::VarBit(u32::try_from(modifier).ok()),
+        Some(Type::INTERVAL | Type::INET | Type::CIDR) => Kind::Formatted,
+        Some(Type::MACADDR | Type::MACADDR8 | Type::TS_VECTOR | Type::TSQUERY) => Kind::Formatted,
         Some(Type::DATE) => Kind::Date,
-        Some(Type::TIME | Type::TIMETZ) => Kind::Time(digits),
+        Some(Type::TIME) => Kind::Time { instant: false, digits },
+        Some(Type::TIMETZ) => Kind::Time { instant: true, digits },
         Some(Type::TIMESTAMP) => Kind::DateTime { instant: false, digits },
         Some(Type::TIMESTAMPTZ) => Kind::DateTime { instant: true, digits },
         Some(Type::JSON | Type::JSONB) => Kind::Json,

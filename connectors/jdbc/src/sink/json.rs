@@ -1,12 +1,17 @@
 //! Structures as JSON documents.
 
 use connect_core::data::{Field, Type, Value};
-use serde_json::{Number, Value as Json};
+use serde_json::{Map, Number, Value as Json};
 
+use super::{
+    cell::Format,
+    numbers::MAX_SCALE,
+    times::{gregorian, gregorian_micros, of_day},
+};
 use crate::datetime::{self, Years};
 
-/// A structure as JSON; none where a number has no form in it.
-pub(super) fn json(value: &Value, ty: Option<&Type>) -> Option<Json> {
+/// A structure as JSON; none where something in it has no form there.
+pub(super) fn json(value: &Value, ty: Option<&Type>, format: &Format) -> Option<Json> {
     Some(match value {
         Value::Null => Json::Null,
         Value::Boolean(b) => Json::from(*b),
@@ -18,20 +23,22 @@ pub(super) fn json(value: &Value, ty: Option<&Type>) -> Option<Json> {
         Value::Float64(n) => Json::Number(Number::from_f64(*n)?),
         Value::String(text) => Json::from(&**text),
         Value::Bytes(bytes) => Json::from(std::str::from_utf8(bytes).ok()?),
+        Value::Decimal(number) if number.scale().unsigned_abs() > MAX_SCALE => return None,
         Value::Decimal(number) => Json::from(number.to_string()),
         Value::Date(days) => {
             let mut text = String::new();
-            datetime::date(i64::from(*days), Years::Any, &mut text)?;
+            datetime::date(gregorian((*days).into(), format).ok()?, Years::Any, &mut text)?;
             Json::from(text)
         }
         Value::Time(millis) => {
             let mut text = String::new();
-            datetime::time(i64::from(*millis) * 1000, &mut text);
+            datetime::time(of_day((*millis).into()).ok()?, &mut text);
             Json::from(text)
         }
         Value::Timestamp(millis) => {
             let mut text = String::new();
-            datetime::datetime(millis.checked_mul(1000)?, Years::Any, "Z", &mut text)?;
+            let micros = gregorian_micros(millis.checked_mul(1000)?, format).ok()?;
+            datetime::datetime(micros, Years::Any, "Z", &mut text)?;
             Json::from(text)
         }
         Value::Array(items) => {
@@ -39,29 +46,31 @@ pub(super) fn json(value: &Value, ty: Option<&Type>) -> Option<Json> {
                 Some(Type::Array(inner)) => Some(&inner.ty),
                 _ => None,
             };
-            Json::Array(items.iter().map(|item| json(item, inner)).collect::<Option<_>>()?)
+            Json::Array(items.iter().map(|item| json(item, inner, format)).collect::<Option<_>>()?)
         }
         Value::Map(entries) => {
-            let inner = match ty {
-                Some(Type::Map(_, inner)) => Some(&inner.ty),
-                _ => None,
+            let (keys, inner) = match ty {
+                Some(Type::Map(keys, inner)) => (Some(&keys.ty), Some(&inner.ty)),
+                _ => (None, None),
             };
-            let entry = |(key, value): &(Value, Value)| {
-                let key = match key {
-                    Value::String(text) => text.to_string(),
-                    other => json(other, None)?.to_string(),
+            let mut object = Map::new();
+            for (key, value) in entries {
+                let key = match json(key, keys, format)? {
+                    Json::String(text) => text,
+                    other => other.to_string(),
                 };
-                Some((key, json(value, inner)?))
-            };
-            Json::Object(entries.iter().map(entry).collect::<Option<_>>()?)
+                // Of two keys that are one in JSON neither may be lost.
+                if object.insert(key, json(value, inner, format)?).is_some() {
+                    return None;
+                }
+            }
+            Json::Object(object)
         }
         Value::Struct(values) => {
-            let fields = match ty {
-                Some(Type::Struct(fields)) => fields.as_slice(),
-                _ => &[],
-            };
+            // Without its schema the names of its fields are not known.
+            let Some(Type::Struct(fields)) = ty else { return None };
             let entry = |(field, value): (&Field, &Value)| {
-                Some((field.name.to_string(), json(value, Some(&field.schema.ty))?))
+                Some((field.name.to_string(), json(value, Some(&field.schema.ty), format)?))
             };
             Json::Object(fields.iter().zip(values).map(entry).collect::<Option<_>>()?)
         }

@@ -10,9 +10,11 @@ mod ddl;
 mod json;
 pub mod keys;
 mod naming;
+mod numbers;
 pub mod plan;
 pub mod table;
 mod task;
+mod times;
 mod widen;
 
 pub use config::SinkConfig;

@@ -18,7 +18,7 @@ use super::{
     keys::{InsertMode, OffsetsStorage},
     naming,
     plan::{Plan, Values},
-    table::Table,
+    table::{Column, Table},
     widen::widen,
 };
 use crate::names::TableName;
@@ -185,58 +185,21 @@ impl<D: SinkDatabase> JdbcSinkTask<D> {
         if prepared.is_empty() && next.is_empty() {
             return Ok(());
         }
-        database.begin().await?;
-        for Prepared { name, rows, table } in &prepared {
-            let mut bound: Vec<Vec<Bound<'_>>> = Vec::with_capacity(rows.plans.len());
-            for plan in &rows.plans {
-                let columns = plan.mapped.iter();
-                bound.push(columns.filter_map(|m| Some((m, table.column(&m.name)?))).collect());
-            }
-            let steps = steps(config, format, *values, rows, &bound);
-            for Step { plan, records: of_step } in
-                steps.map_err(|e| e.context("table", name.qualified()))?
-            {
-                let operation = match (rows.plans[plan].delete, config.insert_mode) {
-                    (true, _) => Operation::Delete,
-                    (false, InsertMode::Insert | InsertMode::Multi) => Operation::Insert,
-                    (false, InsertMode::Upsert) => Operation::Upsert,
-                    (false, InsertMode::Update) => Operation::Update,
-                };
-                for chunk in of_step.chunks(most) {
-                    let write = Write {
-                        operation,
-                        table: name,
-                        columns: &bound[plan],
-                        records: chunk,
-                        format,
-                        values: *values,
-                        config,
-                    };
-                    if let Err(error) = database.write(&write).await {
-                        let alone = records.len() == 1 && error.kind() == ErrorKind::Data;
-                        let error = error.context("table", name.qualified());
-                        return Err(if alone {
-                            blame(database, &write, error).await
-                        } else {
-                            error
-                        });
-                    }
+        if let Err(error) =
+            transact(database, config, format, *values, &prepared, &next, most).await
+        {
+            return Err(match (prepared.as_slice(), records) {
+                ([of], [record]) if error.kind() == ErrorKind::Data => {
+                    let columns = bound(&of.rows.plans[0], &of.table);
+                    let (columns, records) = (columns.as_slice(), &[record][..]);
+                    let (operation, table, values) = (Operation::Insert, &of.name, *values);
+                    let write =
+                        Write { operation, table, columns, records, format, values, config };
+                    blame(database, &write, error).await
                 }
-            }
+                _ => error,
+            });
         }
-        if !next.is_empty() {
-            let name = offsets_table(database, config)?;
-            for row in &next {
-                if !database.store(&name, &config.name, row).await? {
-                    let origin = TopicPartition {
-                        topic: row.topic.as_str().into(),
-                        partition: row.partition,
-                    };
-                    return Err(fenced(&origin));
-                }
-            }
-        }
-        database.commit().await?;
         for row in next {
             let origin =
                 TopicPartition { topic: row.topic.as_str().into(), partition: row.partition };
@@ -457,6 +420,56 @@ impl<D: SinkDatabase> JdbcSinkTask<D> {
     }
 }
 
+/// The columns that a plan writes.
+fn bound<'p>(plan: &'p Plan, table: &'p Table) -> Vec<Bound<'p>> {
+    plan.mapped.iter().filter_map(|m| Some((m, table.column(&m.name)?))).collect()
+}
+
+/// Writes rows and offsets in one transaction.
+async fn transact<D: SinkDatabase>(
+    database: &mut D,
+    config: &SinkConfig,
+    format: &Format,
+    values: Values,
+    prepared: &[Prepared<'_>],
+    next: &[OffsetRow],
+    most: usize,
+) -> Result<()> {
+    database.begin().await?;
+    for Prepared { name, rows, table } in prepared {
+        let bound: Vec<Vec<Bound<'_>>> = rows.plans.iter().map(|p| bound(p, table)).collect();
+        let named = |e: Error| e.context("table", name.qualified());
+        for Step { plan, records } in steps(config, format, values, rows, &bound).map_err(named)? {
+            let operation = match (rows.plans[plan].delete, config.insert_mode) {
+                (true, _) => Operation::Delete,
+                (false, InsertMode::Insert | InsertMode::Multi) => Operation::Insert,
+                (false, InsertMode::Upsert) => Operation::Upsert,
+                (false, InsertMode::Update) => Operation::Update,
+            };
+            let (table, columns) = (name, bound[plan].as_slice());
+            for records in records.chunks(most) {
+                let write = Write { operation, table, columns, records, format, values, config };
+                database.write(&write).await.map_err(named)?;
+            }
+        }
+    }
+    if !next.is_empty() {
+        let name = offsets_table(database, config)?;
+        for row in next {
+            if !database.store(&name, &config.name, row).await? {
+                let origin =
+                    TopicPartition { topic: row.topic.as_str().into(), partition: row.partition };
+                return Err(fenced(&origin));
+            }
+        }
+    }
+    // A statement may have waited until here: which table it is about is known if there is only one.
+    database.commit().await.map_err(|error| match prepared {
+        [of] => error.context("table", of.name.qualified()),
+        _ => error,
+    })
+}
+
 /// The steps for the rows of a table.
 fn steps<'b>(
     config: &SinkConfig,
@@ -491,17 +504,24 @@ async fn blame<D: SinkDatabase>(database: &mut D, write: &Write<'_>, error: Erro
     if database.rollback().await.is_err() {
         return error;
     }
+    let message = error.message();
+    // Also the check of a column, which MariaDB calls `table.column`.
     let named = |name: &str| {
-        let message = error.message();
-        [format!("'{name}'"), format!("\"{name}\""), format!("`{name}`")]
+        [format!("'{name}'"), format!("\"{name}\""), format!("`{name}`"), format!(".{name}`")]
             .iter()
-            .any(|q| message.contains(q))
+            .any(|quoted| message.contains(quoted))
     };
-    let culprit = match write.columns.iter().find(|(_, column)| named(&column.name)) {
-        Some((_, column)) => Some(column.name.clone()),
-        None => database.culprit(write).await,
-    };
-    let found = write.columns.iter().find(|(_, column)| Some(&column.name) == culprit.as_ref());
+    // Of a length PostgreSQL says only the type.
+    let typed = |column: &Column| message.contains(column.declared.trim_end_matches("[]"));
+    let mut found = write.columns.iter().find(|(_, column)| named(&column.name));
+    if found.is_none() {
+        let culprit = database.culprit(write).await;
+        found = write.columns.iter().find(|(_, column)| Some(&column.name) == culprit.as_ref());
+    }
+    if found.is_none() {
+        let mut all = write.columns.iter().filter(|(_, column)| typed(column));
+        found = all.next().filter(|_| all.next().is_none());
+    }
     let (Some((mapped, column)), Some(record)) = (found, write.records.first()) else {
         return error;
     };

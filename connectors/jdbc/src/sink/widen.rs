@@ -49,7 +49,7 @@ fn wider(definition: &Definition<'_>, mapped: &Mapped, column: &Column) -> Optio
             }
             // A key of text has a length, and needs it.
             (Kind::Text(Some(limit)), Value::String(text)) if !mapped.key => {
-                (text.len() > *limit as usize).then_some(Inferred::LongText)
+                (!limit.takes(text)).then_some(Inferred::LongText)
             }
             (Kind::Binary(Some(limit)), Value::Bytes(bytes)) if !mapped.key => {
                 (bytes.len() > *limit as usize).then_some(Inferred::Bytes)

@@ -6,8 +6,9 @@ mod commit_order;
 mod modes;
 mod sink;
 mod suite;
+mod values;
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use xtask_servers::{Postgres, PostgresOptions};
 
@@ -26,4 +27,10 @@ pub(crate) fn sql(text: &str) -> String {
 
 pub(crate) fn port() -> u16 {
     server().lock().unwrap_or_else(PoisonError::into_inner).port()
+}
+
+/// The extensions whose types are tested.
+pub(crate) fn extensions() {
+    static DONE: Once = Once::new();
+    DONE.call_once(|| drop(sql("CREATE EXTENSION hstore; CREATE EXTENSION citext")));
 }
