@@ -284,7 +284,12 @@ impl ConfigKey {
             _ if self.non_empty && text.is_empty() => "String must be non-empty".to_owned(),
             _ if self.choices.is_empty() || self.choices.iter().any(chosen) => return None,
             // An optional choice that is not made.
-            _ if text.is_empty() && !self.required && self.default.is_none() => return None,
+            _ if text.is_empty()
+                && !self.required
+                && self.default.as_deref().is_none_or(str::is_empty) =>
+            {
+                return None;
+            }
             _ if self.refusal.is_some() => self.refusal.clone().unwrap_or_default(),
             _ if self.any_case => format!(
                 "String must be one of (case insensitive): {}",

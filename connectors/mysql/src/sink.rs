@@ -360,7 +360,7 @@ impl SinkDatabase for MySqlWriter {
         Ok(true)
     }
 
-    fn column_type(schema: &Schema) -> String {
+    fn column_type(schema: &Schema, aiven: bool) -> String {
         let ty = match (schema.logical_name(), &schema.ty) {
             (Some(logical::DECIMAL), _) => {
                 return format!("DECIMAL(65,{})", schema.scale().clamp(0, 38));
@@ -374,6 +374,7 @@ impl SinkDatabase for MySqlWriter {
             (_, Type::Int64) => "BIGINT",
             (_, Type::Float32) => "FLOAT",
             (_, Type::Float64) => "DOUBLE",
+            (_, Type::String) if aiven => "VARCHAR(256)",
             (_, Type::String) => "TEXT",
             (_, Type::Bytes) => "VARBINARY(1024)",
             (_, Type::Array(_) | Type::Map(..) | Type::Struct(_)) => "JSON",

@@ -56,7 +56,10 @@ pub(crate) async fn tables(client: &Client, config: &SourceConfig) -> Result<Vec
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname LIKE $1 \
           AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' ORDER BY 1, 2";
     let pattern = config.schema_pattern.as_deref().unwrap_or("%");
-    let rows = client.query(SQL, &[&pattern]).await.map_err(|e| error("listing tables", e))?;
+    let rows = client
+        .query(SQL, &[&pattern])
+        .await
+        .map_err(|e| error("listing tables", e).retriable(true))?;
     let found = |row: Row| Found {
         table: TableName { schema: row.get(0), name: row.get(1) },
         kind: row.get(2),
@@ -69,8 +72,10 @@ pub(crate) async fn table(client: &Client, qualified: &str) -> Result<TableName>
     const SQL: &str = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         WHERE n.nspname || '.' || c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
-    let row =
-        client.query_opt(SQL, &[&qualified]).await.map_err(|e| error("looking up a table", e))?;
+    let row = client
+        .query_opt(SQL, &[&qualified])
+        .await
+        .map_err(|e| error("looking up a table", e).retriable(true))?;
     let missing = || Error::connection("table does not exist").context("table", qualified);
     let row = row.ok_or_else(missing)?;
     Ok(TableName { schema: row.get(0), name: row.get(1) })
@@ -112,17 +117,36 @@ pub(crate) async fn columns(client: &Client, table: &TableName) -> Result<Vec<Co
             ty,
         }
     };
-    Ok(rows.map_err(|e| error("reading columns", e))?.into_iter().map(column).collect())
+    Ok(rows
+        .map_err(|e| error("reading columns", e).retriable(true))?
+        .into_iter()
+        .map(column)
+        .collect())
 }
 
-/// The columns of a query.
+/// The columns of a query. As pgjdbc's metadata: one that is a table's own is required if it is there; but in an outer
+/// join it may be null all the same.
 pub(crate) async fn query_columns(client: &Client, query: &str) -> Result<Vec<Column<PgType>>> {
-    let statement = client.prepare(query).await.map_err(|e| error("preparing the query", e))?;
+    const REQUIRED: &str = "SELECT attrelid, attnum FROM pg_catalog.pg_attribute \
+        WHERE attrelid = ANY($1) AND attnum > 0 AND attnotnull";
+    let failed = |e| error("preparing the query", e);
+    let statement = client.prepare(query).await.map_err(failed)?;
+    let outer = query.split_whitespace().any(|word| {
+        ["left", "right", "full", "outer"].iter().any(|kind| word.eq_ignore_ascii_case(kind))
+    });
+    let relations: Vec<u32> = statement.columns().iter().filter_map(|c| c.table_oid()).collect();
+    let required: Vec<(u32, i16)> = if outer || relations.is_empty() {
+        Vec::new()
+    } else {
+        let rows = client.query(REQUIRED, &[&relations]).await.map_err(failed)?;
+        rows.into_iter().map(|row| (row.get(0), row.get(1))).collect()
+    };
     let column = |column: &tokio_postgres::Column| {
         let ty = PgType::of(column.type_(), column.type_modifier());
+        let origin = column.table_oid().zip(column.column_id());
         Column {
             name: column.name().to_owned(),
-            nullable: true,
+            nullable: origin.is_none_or(|origin| !required.contains(&origin)),
             auto_increment: false,
             order: ty.order(),
             ty,

@@ -288,7 +288,7 @@ impl SinkDatabase for PostgresWriter {
         Ok(stored.map_err(|e| error("storing offsets", e))? == 1)
     }
 
-    fn column_type(schema: &Schema) -> String {
+    fn column_type(schema: &Schema, aiven: bool) -> String {
         let ty = match (schema.logical_name(), &schema.ty) {
             (Some(logical::DECIMAL), _) => "DECIMAL",
             (Some(logical::DATE), _) => "DATE",
@@ -304,7 +304,7 @@ impl SinkDatabase for PostgresWriter {
             (_, ConnectType::Bytes) => "BYTEA",
             (_, ConnectType::Array(item)) => match item.ty {
                 ConnectType::Map(..) | ConnectType::Struct(_) => "JSONB",
-                _ => return format!("{}[]", Self::column_type(item)),
+                _ => return format!("{}[]", Self::column_type(item, aiven)),
             },
             (_, ConnectType::Map(..) | ConnectType::Struct(_)) => "JSONB",
         };

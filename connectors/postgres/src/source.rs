@@ -3,7 +3,10 @@
 use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
-use connect_core::{data::Schema, error::Result};
+use connect_core::{
+    data::Schema,
+    error::{Error, Result},
+};
 use connectors_jdbc::{
     names::{Quote, TableName},
     source::{
@@ -18,7 +21,7 @@ use tokio_postgres::{Client, CopyOutStream};
 
 use crate::{
     catalog::{self, PgType},
-    connection::{self, error},
+    connection,
     decode::Decoder,
 };
 
@@ -63,6 +66,12 @@ impl PostgresReader {
         };
         row.map_err(|e| error("looking for running transactions", e))
     }
+}
+
+/// What went wrong. As the JVM's connector, which tries every error of PostgreSQL again: a permission may come back, a
+/// row or a function be mended.
+fn error(doing: &'static str, e: tokio_postgres::Error) -> Error {
+    connection::error(doing, e).retriable(true)
 }
 
 /// The query for the writers of what the origin reads: of a query's tables nothing is known but that they are tables.

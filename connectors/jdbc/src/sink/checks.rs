@@ -9,6 +9,9 @@ use super::{
 };
 use crate::{check_dialect, source::checks::custom_class, zone::Zone};
 
+/// Kinds of tables that can be written.
+const TABLE_TYPES: &[&str] = &["TABLE", "PARTITIONED TABLE", "VIEW"];
+
 /// What is wrong between keys.
 pub fn contradictions(config: &SinkConfig) -> Vec<Invalid> {
     let mut invalid = Vec::new();
@@ -19,13 +22,20 @@ pub fn contradictions(config: &SinkConfig) -> Vec<Invalid> {
         invalid.push(Invalid::new("delete.enabled", why));
     }
     let kafka = config.pk_mode == PkMode::Kafka;
-    if kafka && !matches!(config.pk_fields.len(), 0 | 3) {
-        let why = "must be empty or name three columns for topic, partition and offset";
+    let enough = |count| count == 3 || (count == 0 && !config.aiven);
+    if kafka && !enough(config.pk_fields.len()) {
+        let why = "must name three columns for topic, partition and offset";
         invalid.push(Invalid::value("pk.fields", &config.pk_fields.join(","), why));
     }
     if Zone::of(&config.timezone).is_none() {
         let why = "Invalid time zone identifier";
         invalid.push(Invalid::value("db.timezone", &config.timezone, why));
+    }
+    for kind in &config.table_types {
+        if !TABLE_TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
+            let why = format!("must be one of {}", TABLE_TYPES.join(", "));
+            invalid.push(Invalid::value("table.types", kind, &why));
+        }
     }
     for entry in &config.topics_to_tables {
         if naming::mapping(entry).is_none() {

@@ -162,8 +162,8 @@ pub trait SinkDatabase: Sized + Send + 'static {
     /// Sets the next offset of a partition, if the epoch is still the row's; else false. In the transaction.
     async fn store(&mut self, table: &TableName, connector: &str, row: &OffsetRow) -> Result<bool>;
 
-    /// Type of a column for values of a schema.
-    fn column_type(schema: &Schema) -> String;
+    /// Type of a column for values of a schema, as Confluent's connector makes it or Aiven's.
+    fn column_type(schema: &Schema, aiven: bool) -> String;
     /// Type of a column for values without schema.
     fn inferred(inferred: Inferred) -> &'static str;
     /// Definition that widens a column to a type, as part of `ALTER TABLE`.

@@ -10,8 +10,7 @@ use super::{
     SinkConfig,
     cell::{Format, cell},
     database::{Inferred, SinkDatabase},
-    keys::PkMode,
-    plan::{Mapped, Part, Plan, Values},
+    plan::{KAFKA_COLUMNS, Mapped, Part, Plan, Values},
     table::{Column, Kind, Table},
 };
 use crate::names::TableName;
@@ -38,7 +37,7 @@ impl Definition<'_> {
         let ty = if mapped.timestamp {
             Some(D::inferred(Inferred::Timestamp).to_owned())
         } else {
-            mapped.schema.as_ref().map(|schema| D::column_type(schema))
+            mapped.schema.as_ref().map(|schema| D::column_type(schema, self.config.aiven))
         };
         let text = |ty: String| match D::KEY_TEXT {
             Some(key) if mapped.key && ty == D::inferred(Inferred::Text) => key.to_owned(),
@@ -73,7 +72,7 @@ impl Definition<'_> {
                 Kind::Decimal(None, None)
             }
             (_, Value::Float32(_) | Value::Float64(_)) => Kind::Float { single: false },
-            (Some(schema), Value::Array(_)) if D::column_type(schema).ends_with("[]") => {
+            (Some(schema), Value::Array(_)) if D::column_type(schema, false).ends_with("[]") => {
                 Kind::Array(Box::new(Kind::Other))
             }
             (_, Value::Array(_) | Value::Map(_) | Value::Struct(_)) => Kind::Json,
@@ -96,16 +95,18 @@ impl Definition<'_> {
 
     /// `CREATE TABLE` with a column for each field of the plan.
     pub(super) fn create<D: SinkDatabase>(&self) -> Result<String> {
-        // Value fields in their order, keys that are not among them last; Kafka's coordinates first.
+        // As `FieldsMetadata`: Kafka's coordinates under their own names, then value fields in their order, also those
+        // that are of the key, then the rest by name.
         let mut ordered: Vec<&Mapped> = self.plan.mapped.iter().collect();
-        if self.config.pk_mode != PkMode::Kafka {
-            ordered.sort_by_key(|mapped| match mapped.part {
-                Part::ValueField(at) => (0, at),
-                Part::Value => (0, 0),
-                Part::KeyField(at) => (1, at),
-                _ => (1, 0),
-            });
-        }
+        ordered.sort_by_key(|mapped| {
+            let coordinate = KAFKA_COLUMNS.iter().position(|name| mapped.name == *name);
+            match (coordinate, self.plan.value_position(mapped), mapped.part) {
+                (Some(at), ..) => (0, at, ""),
+                (_, Some(at), _) => (1, at, ""),
+                (.., Part::Value) => (1, 0, ""),
+                _ => (2, 0, &*mapped.name),
+            }
+        });
         let mut lines = Vec::new();
         for mapped in ordered {
             // Of a column that was null in every record nothing is known: the widest type takes whatever comes.

@@ -118,7 +118,7 @@ pub struct SinkKeys {
     pub dialect: String,
     /// Most attempts to connect, each time that a batch is tried. Not given means one.
     #[serde(rename = "connection.attempts")]
-    #[schemars(range(min = 1), extend("x-importance" = "LOW", "x-group" = "Connection", "x-width" = "SHORT", "x-display" = "JDBC connection attempts"))]
+    #[schemars(range(min = 1), extend("x-importance" = "LOW", "x-group" = "Connection", "x-width" = "SHORT", "x-display" = "JDBC connection attempts", "x-default" = 3))]
     pub connection_attempts: Option<u32>,
     /// Pause in milliseconds between these attempts.
     #[serde(rename = "connection.backoff.ms", default)]
@@ -218,7 +218,7 @@ pub struct SinkKeys {
     pub auto_evolve: bool,
     /// Whether the names of tables and columns are quoted.
     #[serde(rename = "quote.sql.identifiers", default)]
-    #[schemars(extend("x-group" = "DDL Support", "x-width" = "MEDIUM", "x-display" = "Quote Identifiers"))]
+    #[schemars(extend("x-group" = "DDL Support", "x-width" = "MEDIUM", "x-display" = "Quote Identifiers", "x-default" = "ALWAYS"))]
     pub quote_identifiers: QuoteIdentifiers,
     /// The same under Aiven's name.
     #[serde(rename = "sql.quote.identifiers", default = "yes")]
@@ -234,7 +234,7 @@ pub struct SinkKeys {
     pub retry_backoff: Millis<3000>,
     /// Accepted for compatibility; of SQL Server alone.
     #[serde(rename = "mssql.use.merge.holdlock")]
-    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connection", "x-width" = "SHORT", "x-display" = "SQL Server - Use HOLDLOCK in MERGE"))]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connection", "x-width" = "SHORT", "x-display" = "SQL Server - Use HOLDLOCK in MERGE", "x-default" = true))]
     pub mssql_holdlock: Option<bool>,
     /// Accepted for compatibility; values are in no log line but that of an error.
     #[serde(rename = "trim.sensitive.log")]

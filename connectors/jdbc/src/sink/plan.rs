@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Names of the key columns of `pk.mode=kafka`.
-const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+pub(super) const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
 
 /// Where a column's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +176,11 @@ impl Plan {
         key && self.delete == record.value.is_null()
             && self.text == matches!(record.value, Value::String(_))
             && self.value.fits(record.value_schema.as_ref(), &record.value)
+    }
+
+    /// Where the value has a field of this name.
+    pub fn value_position(&self, mapped: &Mapped) -> Option<usize> {
+        self.value.fields().iter().position(|(name, _)| *name == mapped.name)
     }
 
     fn map_key(&mut self, config: &SinkConfig, record: &Record) -> Result<()> {

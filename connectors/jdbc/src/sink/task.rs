@@ -357,7 +357,7 @@ impl<D: SinkDatabase> JdbcSinkTask<D> {
     async fn create(&mut self, definition: &Definition<'_>) -> Result<Arc<Table>> {
         let name = definition.name;
         if !self.config.auto_create {
-            return Err(Error::refused(format!(
+            return Err(Error::data(format!(
                 "Table {} is missing and auto-creation is disabled",
                 name.qualified()
             )));

@@ -117,13 +117,16 @@ fn check_tables(config: &SourceConfig, mode: Mode, invalid: &mut Vec<Invalid>) {
         let why = "must be given in this mode";
         invalid.push(Invalid::value("timestamp.column.name", "", why));
     }
-    let patterns = config.schema_pattern.is_some() || config.catalog_pattern.is_some();
     let chosen = config.query().is_some() || !given.is_empty() || !newer.is_empty();
-    // The JVM's asks for the list even where a pattern or a mode says enough.
-    if !chosen && !patterns && mode == Mode::Bulk && !config.aiven {
+    if !chosen && !config.aiven {
         let why = "At least one table filtering or query configuration must be specified: table.whitelist, \
-                   table.blacklist, table.include.list, schema.pattern or query";
+                   table.blacklist, table.include.list, incrementing.column.name, timestamp.column.name or query";
         invalid.push(Invalid::new("table.whitelist", why));
+    }
+    if config.aiven && !config.whitelist.is_empty() && !config.blacklist.is_empty() {
+        let why = "table.whitelist and table.blacklist are exclusive";
+        invalid.push(Invalid::new("table.whitelist", why));
+        invalid.push(Invalid::new("table.blacklist", why));
     }
 }
 

@@ -213,7 +213,7 @@ pub struct SourceKeys {
     pub password: Option<Secret>,
     /// Most attempts to connect before the task fails. Not given means that it goes on trying.
     #[serde(rename = "connection.attempts")]
-    #[schemars(range(min = 1), extend("x-importance" = "LOW", "x-group" = "Database", "x-width" = "SHORT", "x-display" = "JDBC connection attempts"))]
+    #[schemars(range(min = 1), extend("x-importance" = "LOW", "x-group" = "Database", "x-width" = "SHORT", "x-display" = "JDBC connection attempts", "x-default" = 3))]
     pub connection_attempts: Option<u32>,
     /// Pause in milliseconds between these attempts.
     #[serde(rename = "connection.backoff.ms", default)]
@@ -268,7 +268,7 @@ pub struct SourceKeys {
     #[schemars(extend("x-importance" = "LOW", "x-group" = "Database", "x-width" = "SHORT", "x-display" = "Date Calendar System"))]
     pub calendar: CalendarSystem,
     /// How to find new rows each time a table is polled.
-    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Mode", "x-width" = "MEDIUM", "x-display" = "Table Loading Mode"))]
+    #[schemars(extend("x-importance" = "HIGH", "x-group" = "Mode", "x-width" = "MEDIUM", "x-display" = "Table Loading Mode", "x-default" = ""))]
     pub mode: Option<Mode>,
     /// The name of the strictly incrementing column. Empty means the table's auto-incremented one.
     #[serde(rename = "incrementing.column.name", default)]
@@ -325,7 +325,7 @@ pub struct SourceKeys {
     pub query_suffix: String,
     /// Whether the names of tables and columns are quoted.
     #[serde(rename = "quote.sql.identifiers", default)]
-    #[schemars(extend("x-group" = "Database", "x-width" = "MEDIUM", "x-display" = "Quote Identifiers"))]
+    #[schemars(extend("x-group" = "Database", "x-width" = "MEDIUM", "x-display" = "Quote Identifiers", "x-default" = "ALWAYS"))]
     pub quote_identifiers: QuoteIdentifiers,
     /// The same under Aiven's name.
     #[serde(rename = "sql.quote.identifiers", default = "yes")]
@@ -373,15 +373,15 @@ pub struct SourceKeys {
     pub granularity: Granularity,
     /// Accepted for compatibility; rows are not read ahead further than back-pressure allows.
     #[serde(rename = "max.buffer.size")]
-    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Maximum Buffer Size"))]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Maximum Buffer Size", "x-default" = 0))]
     pub max_buffer_size: Option<u32>,
     /// Accepted for compatibility; a batch goes on its way as soon as it is read.
     #[serde(rename = "poll.linger.ms")]
-    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Poll Linger (ms)"))]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Poll Linger (ms)", "x-default" = 5000))]
     pub poll_linger: Option<u64>,
     /// Accepted for compatibility; the first list of tables is waited for.
     #[serde(rename = "table.monitoring.startup.polling.limit.ms")]
-    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Table Monitoring Startup Polling Limit (ms)"))]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Table Monitoring Startup Polling Limit (ms)", "x-default" = 10000))]
     pub startup_limit: Option<u64>,
     /// A class of Java's, which cannot be loaded here; connection.user and connection.password count.
     #[serde(rename = "jdbc.credentials.provider.class", default)]

@@ -82,11 +82,9 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
     /// Finds the columns of the first table, as the JVM's does when it starts.
     pub(super) async fn check(&mut self, database: &mut D) -> Result<()> {
         let Some(first) = self.tables.first() else { return Ok(()) };
-        let origin = origin(database, &self.config, &first.partition).await?;
-        let columns = database.begin(&origin, &self.config).await?;
-        let found = Criteria::find(&self.config, self.mode, &origin, &columns);
-        database.end().await?;
-        found.map(|_| ())
+        let found = find(database, &self.config, self.mode, &first.partition).await;
+        // Only a connection is worth another start.
+        found.map_err(|e| if e.kind() == ErrorKind::Connection { e } else { e.retriable(false) })
     }
 
     /// Starts to read a table, in a transaction of its own: its definition cannot change before its rows come.
@@ -128,13 +126,17 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             }
         }
         let columns = database.begin(&origin, &self.config).await?;
-        let mut criteria = Criteria::find(&self.config, self.mode, &origin, &columns)?;
+        // A column that was there at the start may come back.
+        let found = Criteria::find(&self.config, self.mode, &origin, &columns);
+        let mut criteria = found.map_err(|e| e.retriable(true))?;
         criteria.numeric_text = polling.column.as_ref().is_some_and(|column| column.numeric_text);
         let mut after = polling.offset.clone();
         if !criteria.timestamps.is_empty() {
             limits.until = Some(until(database, &self.config).await?);
             if after == Offset::default() {
                 after = initial(database, &self.config).await?;
+                // Now is the time of the first poll, not of each.
+                polling.offset = after.clone();
             }
         }
         let clauses = Clauses {
@@ -161,8 +163,11 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         Ok(())
     }
 
+    /// The topic: what Kafka does not allow in a name becomes an underscore.
     fn topic(&self, origin: &Origin) -> Text {
         let table = origin.table().map(|table| table.name.as_str()).unwrap_or_default();
+        let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let table: String = table.chars().map(legal).collect();
         format!("{}{table}", self.config.topic_prefix.trim()).into()
     }
 
@@ -207,15 +212,25 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         polling.column = None;
         polling.failed = polling.failed.saturating_add(1);
         let most = self.config.query_retries;
-        // Data that cannot be read will not become readable: only the connection is worth another try.
-        if error.kind() == ErrorKind::Data {
-            return error.retriable(false);
-        }
         if error.is_retriable() && most > 0 && polling.failed >= most {
             return error.retriable(false).context("query.retry.attempts", most);
         }
         error
     }
+}
+
+/// Finds the columns that tell what is new.
+async fn find<D: SourceDatabase>(
+    database: &mut D,
+    config: &SourceConfig,
+    mode: Mode,
+    partition: &Partition,
+) -> Result<()> {
+    let origin = origin(database, config, partition).await?;
+    let columns = database.begin(&origin, config).await?;
+    let found = Criteria::find(config, mode, &origin, &columns);
+    database.end().await?;
+    found.map(|_| ())
 }
 
 /// Bulk mode's partition in the JVM's form, which never had a version.
@@ -247,7 +262,8 @@ async fn incrementing<D: SourceDatabase>(
     polling: &Polling,
 ) -> Result<Option<Incrementing>> {
     let columns = database.begin(origin, config).await?;
-    let criteria = Criteria::find(config, mode, origin, &columns)?;
+    let found = Criteria::find(config, mode, origin, &columns);
+    let criteria = found.map_err(|e| e.retriable(true))?;
     let at = criteria.incrementing.ok_or_else(|| Error::internal("no incrementing column"))?;
     let column = &columns[at];
     let numeric_text = match (column.order, config.text_order, &polling.offset.incrementing) {
