@@ -57,11 +57,18 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Writes the generated part of `docs/reference` anew: the test that compares it does.
+/// Writes the generated part of `docs/reference` anew: the tests that compare it do.
 pub(crate) fn docs() -> Result<()> {
-    let mut test = cargo();
-    test.args(["test", "-p", "api", "--test", "it", "reference"]).env("UPDATE_DOCS", "1");
-    status(&mut test)
+    apt::ensure(&[apt::POSTGRESQL, apt::MARIADB])?;
+    let types = "types::";
+    for (package, tests) in
+        [("api", "reference"), ("connectors-postgres", types), ("connectors-mysql", types)]
+    {
+        let mut test = cargo();
+        test.args(["test", "-p", package, "--test", "it", tests]).env("UPDATE_DOCS", "1");
+        status(&mut test)?;
+    }
+    Ok(())
 }
 
 fn install() -> Result<()> {

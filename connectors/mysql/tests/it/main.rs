@@ -5,6 +5,7 @@
 mod records;
 mod source;
 mod suite;
+mod types;
 mod values;
 
 use std::sync::{Mutex, OnceLock, PoisonError};

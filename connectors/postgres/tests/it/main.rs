@@ -6,6 +6,7 @@ mod commit_order;
 mod modes;
 mod sink;
 mod suite;
+mod types;
 mod values;
 
 use std::sync::{Mutex, Once, OnceLock, PoisonError};
