@@ -124,6 +124,30 @@ fn sql(write: &Write<'_>) -> Option<String> {
     })
 }
 
+/// The JVM's type of a column (`PostgreSqlDatabaseDialect.getSqlType`).
+fn sql_type(schema: &Schema) -> String {
+    let ty = match (schema.logical_name(), &schema.ty) {
+        (Some(logical::DECIMAL), _) => "DECIMAL",
+        (Some(logical::DATE), _) => "DATE",
+        (Some(logical::TIME), _) => "TIME",
+        (Some(logical::TIMESTAMP), _) => "TIMESTAMP",
+        (_, ConnectType::Int8 | ConnectType::Int16) => "SMALLINT",
+        (_, ConnectType::Int32) => "INT",
+        (_, ConnectType::Int64) => "BIGINT",
+        (_, ConnectType::Float32) => "REAL",
+        (_, ConnectType::Float64) => "DOUBLE PRECISION",
+        (_, ConnectType::Boolean) => "BOOLEAN",
+        (_, ConnectType::String) => "TEXT",
+        (_, ConnectType::Bytes) => "BYTEA",
+        (_, ConnectType::Array(item)) => match item.ty {
+            ConnectType::Map(..) | ConnectType::Struct(_) => "JSONB",
+            _ => return format!("{}[]", sql_type(item)),
+        },
+        (_, ConnectType::Map(..) | ConnectType::Struct(_)) => "JSONB",
+    };
+    ty.to_owned()
+}
+
 #[async_trait]
 impl SinkDatabase for PostgresWriter {
     const NAME: &'static str = "PostgresSink";
@@ -288,27 +312,8 @@ impl SinkDatabase for PostgresWriter {
         Ok(stored.map_err(|e| error("storing offsets", e))? == 1)
     }
 
-    fn column_type(schema: &Schema, aiven: bool) -> String {
-        let ty = match (schema.logical_name(), &schema.ty) {
-            (Some(logical::DECIMAL), _) => "DECIMAL",
-            (Some(logical::DATE), _) => "DATE",
-            (Some(logical::TIME), _) => "TIME",
-            (Some(logical::TIMESTAMP), _) => "TIMESTAMP",
-            (_, ConnectType::Int8 | ConnectType::Int16) => "SMALLINT",
-            (_, ConnectType::Int32) => "INT",
-            (_, ConnectType::Int64) => "BIGINT",
-            (_, ConnectType::Float32) => "REAL",
-            (_, ConnectType::Float64) => "DOUBLE PRECISION",
-            (_, ConnectType::Boolean) => "BOOLEAN",
-            (_, ConnectType::String) => "TEXT",
-            (_, ConnectType::Bytes) => "BYTEA",
-            (_, ConnectType::Array(item)) => match item.ty {
-                ConnectType::Map(..) | ConnectType::Struct(_) => "JSONB",
-                _ => return format!("{}[]", Self::column_type(item, aiven)),
-            },
-            (_, ConnectType::Map(..) | ConnectType::Struct(_)) => "JSONB",
-        };
-        ty.to_owned()
+    fn column_type(schema: &Schema, _: bool) -> String {
+        sql_type(schema)
     }
 
     fn inferred(inferred: Inferred) -> &'static str {

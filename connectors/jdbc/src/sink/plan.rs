@@ -16,7 +16,8 @@ use super::{
 };
 
 /// Names of the key columns of `pk.mode=kafka`.
-pub(super) const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+pub(super) const KAFKA_COLUMNS: [&str; 3] =
+    ["__connect_topic", "__connect_partition", "__connect_offset"];
 
 /// Where a column's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

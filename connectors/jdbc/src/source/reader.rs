@@ -29,6 +29,8 @@ pub(super) struct Reading<R> {
     pub(super) max_rows: usize,
     /// Offset after the last row that was handed out.
     pub(super) offset: Offset,
+    /// Whether the transaction that the rows were read in has ended.
+    pub(super) closed: bool,
     rows: Vec<Row>,
     ended: bool,
 }
@@ -46,20 +48,29 @@ impl<R: Rows> Reading<R> {
         (mode, max_rows): (Mode, usize),
         offset: Offset,
     ) -> Self {
-        let (rows, ended) = (Vec::new(), false);
-        Self { stream, origin, column, numeric_text, mode, max_rows, offset, rows, ended }
+        let (closed, rows, ended) = (false, Vec::new(), false);
+        Self { stream, origin, column, numeric_text, mode, max_rows, offset, closed, rows, ended }
     }
 
-    /// The next rows; none at the end. Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<Option<Batch>> {
-        // One more than a batch: in timestamp mode the last row's offset depends on the row after it.
-        while !self.ended && self.rows.len() < 2 {
+    /// Reads what the next batch needs. Cancel safe.
+    pub(super) async fn fill(&mut self) -> Result<()> {
+        // A row and the one after it, whatever their size: in timestamp mode the last row's offset depends on the next.
+        if !self.ended && self.rows.len() < 2 {
+            self.ended = !self.stream.fill(&mut self.rows, 2, usize::MAX).await?;
+        }
+        if !self.ended && self.rows.len() <= self.max_rows {
             self.ended = !self.stream.fill(&mut self.rows, self.max_rows + 1, BATCH_BYTES).await?;
         }
-        let size: usize = self.rows.iter().map(|row| row.size).sum();
-        if !self.ended && self.rows.len() <= self.max_rows && size < BATCH_BYTES {
-            self.ended = !self.stream.fill(&mut self.rows, self.max_rows + 1, BATCH_BYTES).await?;
-        }
+        Ok(())
+    }
+
+    /// Whether every row was read.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The next batch of what was read; none at the end.
+    pub(super) fn take(&mut self) -> Result<Option<Batch>> {
         if self.rows.is_empty() {
             return Ok(None);
         }

@@ -163,45 +163,38 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         Ok(())
     }
 
-    /// The topic: what Kafka does not allow in a name becomes an underscore.
-    fn topic(&self, origin: &Origin) -> Text {
-        let table = origin.table().map(|table| table.name.as_str()).unwrap_or_default();
-        let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-        let table: String = table.chars().map(legal).collect();
-        format!("{}{table}", self.config.topic_prefix.trim()).into()
-    }
-
     /// The next rows of the query that is being read.
     async fn read(&mut self) -> Result<Option<SourceBatch<Self>>> {
         let Some((at, reading)) = &mut self.reading else { return Ok(None) };
         let at = *at;
-        if let Some(Batch { records, offset }) = reading.next().await? {
-            let topic = match self.reading.as_ref() {
-                Some((_, reading)) => self.topic(&reading.origin),
-                None => return Ok(None),
-            };
-            let polling = &mut self.tables[at];
-            polling.offset = offset.clone();
-            polling.failed = 0;
-            // In bulk mode, and before the first group of equal timestamps is complete, there is none.
-            let offset = (offset != Offset::default()).then_some(offset);
-            let partition = match self.mode {
-                Mode::Bulk => bulk_partition(&polling.partition),
-                _ => polling.partition.clone(),
-            };
-            return Ok(Some(SourceBatch { partition, offset, topic, records }));
+        reading.fill().await?;
+        // As soon as all rows are here: nothing stays locked while they are on their way, or idle in a transaction.
+        if reading.ended() && !reading.closed {
+            // One that was dropped halfway leaves a connection that nobody uses any more.
+            if let Some(database) = self.database.as_mut().filter(|_| !self.busy) {
+                self.busy = true;
+                database.end().await?;
+                self.busy = false;
+            }
+            reading.closed = true;
         }
-        // So that nothing stays idle in a transaction until the next poll.
-        if let Some(database) = &mut self.database {
-            self.busy = true;
-            database.end().await?;
-            self.busy = false;
-        }
-        self.reading = None;
+        let batch = reading.take()?;
         let polling = &mut self.tables[at];
         polling.failed = 0;
-        polling.due = Instant::now() + self.config.poll_interval.get();
-        Ok(None)
+        let Some(Batch { records, offset }) = batch else {
+            polling.due = Instant::now() + self.config.poll_interval.get();
+            self.reading = None;
+            return Ok(None);
+        };
+        polling.offset = offset.clone();
+        // In bulk mode, and before the first group of equal timestamps is complete, there is none.
+        let offset = (offset != Offset::default()).then_some(offset);
+        let partition = match self.mode {
+            Mode::Bulk => bulk_partition(&polling.partition),
+            _ => polling.partition.clone(),
+        };
+        let topic = topic(&self.config, &reading.origin);
+        Ok(Some(SourceBatch { partition, offset, topic, records }))
     }
 
     /// The error of a table's query: tried again as often as `query.retry.attempts` says.
@@ -217,6 +210,14 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         }
         error
     }
+}
+
+/// The topic: what Kafka does not allow in a name becomes an underscore.
+fn topic(config: &SourceConfig, origin: &Origin) -> Text {
+    let table = origin.table().map(|table| table.name.as_str()).unwrap_or_default();
+    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let table: String = table.chars().map(legal).collect();
+    format!("{}{table}", config.topic_prefix.trim()).into()
 }
 
 /// Finds the columns that tell what is new.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
 
 mod commit_order;
+mod extremes;
 mod modes;
 mod sink;
 mod suite;
