@@ -131,7 +131,7 @@ impl World {
 }
 
 /// Up to 31 ms, another time each time: what a kill interrupts is left to chance.
-fn wait_a_moment(seed: &mut u64) {
+fn wait_until_some_moment(seed: &mut u64) {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     thread::sleep(Duration::from_millis(*seed >> 33 & 31));
 }
@@ -151,7 +151,7 @@ fn on_the_embedded_log(kills: u64) -> Result<()> {
             world.counts().ok()?.iter().any(|(all, _)| *all > rows).then_some(())
         })?;
         rows += ROWS;
-        wait_a_moment(&mut seed);
+        wait_until_some_moment(&mut seed);
         worker.kill9()?;
         worker = world.run()?;
     }
@@ -182,7 +182,7 @@ fn on_kafka(kills: u64) -> Result<()> {
             let most = world.counts().ok()?.iter().map(|(all, _)| *all).max()?;
             (most > before + 500).then(|| before = most)
         })?;
-        wait_a_moment(&mut seed);
+        wait_until_some_moment(&mut seed);
         worker.kill9()?;
         worker = world.run()?;
     }

@@ -208,6 +208,7 @@ impl SinkDatabase for MySqlWriter {
             years: Years::Four,
             utc: "",
             infinity: false,
+            untyped: false,
             nul: true,
             bits_are_numbers: true,
         })

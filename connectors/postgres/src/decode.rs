@@ -203,9 +203,8 @@ fn value(kind: &Kind, bytes: Bytes, zone: &Zone, legacy: bool) -> Result<Value> 
         Kind::Uuid => Value::from(uuid(fixed(&bytes)?)),
         Kind::Bytes => Value::Bytes(bytes),
         Kind::Date => match i32::from_be_bytes(fixed(&bytes)?) {
-            i32::MAX | i32::MIN => {
-                return Err(Error::data("an infinite date has no form in Connect"));
-            }
+            // Before and after all that there are; the JVM's task dies of them.
+            infinite @ (i32::MAX | i32::MIN) => Value::Date(infinite),
             days => {
                 let days = i64::from(days) + i64::from(EPOCH_DAYS);
                 let days = if legacy { datetime::to_legacy(days) } else { days };

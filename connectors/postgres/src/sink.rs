@@ -184,6 +184,7 @@ impl SinkDatabase for PostgresWriter {
             years: Years::Any,
             utc: "+00",
             infinity: true,
+            untyped: config.connection.parameter("stringtype") == Some("unspecified"),
             nul: false,
             bits_are_numbers: false,
         })

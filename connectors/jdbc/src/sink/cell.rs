@@ -52,6 +52,9 @@ pub struct Format {
     pub utc: &'static str,
     /// Whether the database knows dates without end: `infinity` and `-infinity`.
     pub infinity: bool,
+    /// Whether dates and times in any form are left to the database (`stringtype=unspecified`): what it makes of a zone
+    /// or a time that its column does not have is its own.
+    pub untyped: bool,
     /// Whether text may hold the character of code 0.
     pub nul: bool,
     /// Whether bits are written as a number, and not as their digits.

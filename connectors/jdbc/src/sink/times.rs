@@ -101,11 +101,20 @@ pub(super) fn timestamp(micros: i64, kind: &Kind, format: &Format, out: &mut imp
     Ok(())
 }
 
+/// Text in another form than ISO 8601: the database's to read, where the configuration asks for that.
+fn other(text: &str, format: &Format, out: &mut impl Cells, why: &'static str) -> Fit {
+    if !format.untyped || text.contains('\0') {
+        return misfit(why);
+    }
+    out.text(text);
+    Ok(())
+}
+
 /// A date or time that was text.
 pub(super) fn parsed(text: &str, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
     if matches!(kind, Kind::Time { .. }) {
         let Some(parsed) = datetime::parse(&format!("1970-01-01T{text}")) else {
-            return misfit("not a time of day");
+            return other(text, format, out, "not a time of day");
         };
         let instant = match parsed.with_zone {
             true => parsed.micros,
@@ -118,7 +127,7 @@ pub(super) fn parsed(text: &str, kind: &Kind, format: &Format, out: &mut impl Ce
         return Ok(());
     }
     let Some(parsed) = datetime::parse(text) else {
-        return misfit("not an ISO 8601 date or time");
+        return other(text, format, out, "not an ISO 8601 date or time");
     };
     let text = match kind {
         Kind::Date if parsed.micros.rem_euclid(DAY) != 0 => return misfit("a date with a time"),

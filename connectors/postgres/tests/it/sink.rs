@@ -145,6 +145,20 @@ async fn the_columns_types_decide_what_a_text_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dates_in_other_forms_are_the_databases_to_read_where_that_is_asked_for() {
+    sql("CREATE TABLE k_forms (id int, at timestamptz, d date, t time)");
+    let row =
+        r#"{"id":1,"at":"8 Jan 1999 04:05 America/New_York","d":"January 8, 1999","t":"04:05 PM"}"#;
+    let batch = json_batch("k_forms", false, 0, &values(&[row]));
+    let error = refused(&[("topics", "k_forms")], &batch).await.to_string();
+    assert!(error.contains("ISO 8601"), "{error}");
+    let url = format!("jdbc:postgresql://127.0.0.1:{}/mydb?stringtype=unspecified", port());
+    delivered(&[("topics", "k_forms"), ("connection.url", &url)], &batch).await;
+    let rows = sql("SELECT at AT TIME ZONE 'UTC', d, t FROM k_forms");
+    assert_eq!(rows.trim(), "1999-01-08 09:05:00|1999-01-08|16:05:00");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_deletes_and_their_order() {
     let config = [
         ("topics", "k_keys"),
