@@ -92,8 +92,10 @@ pub(crate) const PARAMETERS: &[&str] = &[
 /// A connection with what its statements must keep to.
 pub(crate) struct Connection {
     pub(crate) conn: Conn,
-    /// Most bytes of one statement.
+    /// Bytes at which a statement of several rows ends.
     pub(crate) max_statement: usize,
+    /// Most bytes that the server takes at once (`max_allowed_packet`).
+    pub(crate) max_packet: usize,
     /// Database that the connection is in.
     pub(crate) database: String,
     /// Whether the server is MariaDB, whatever the URL calls it.
@@ -176,10 +178,11 @@ impl Plan {
             .map_err(failed)?;
         let (packet, database, version) = row.unwrap_or((1 << 20, None, String::new()));
         // A packet has a header, and the server counts it.
-        let max_statement = usize::try_from(packet).unwrap_or(usize::MAX).saturating_sub(1024);
+        let max_packet = usize::try_from(packet).unwrap_or(usize::MAX).saturating_sub(1024);
         Ok(Connection {
             conn,
-            max_statement: max_statement.min(MAX_STATEMENT),
+            max_statement: max_packet.min(MAX_STATEMENT),
+            max_packet,
             database: database.unwrap_or_default(),
             mariadb: version.to_ascii_lowercase().contains("mariadb"),
         })

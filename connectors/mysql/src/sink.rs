@@ -97,11 +97,25 @@ impl MySqlWriter {
                 count = 0;
             }
             count += 1;
+            self.fits(record, write)?;
         }
         if count > 0 {
             self.sql.extend_from_slice(tail.as_bytes());
         }
         Ok(())
+    }
+
+    /// Refuses a row that the server would end the connection for.
+    fn fits(&self, record: &SinkRecord, write: &Write<'_>) -> Result<()> {
+        let (size, most) = (self.sql.len(), self.connection.max_packet);
+        if size <= most {
+            return Ok(());
+        }
+        Err(Error::data(format!(
+            "a row of {size} bytes is more than the server's max_allowed_packet of {most}"
+        ))
+        .context("table", write.table.qualified())
+        .context("offset", record.offset))
     }
 
     /// `UPDATE`, a statement for each row.
@@ -118,6 +132,7 @@ impl MySqlWriter {
             assignments(write, record, &others, b",", &mut self.sql)?;
             self.sql.extend_from_slice(b" WHERE ");
             assignments(write, record, &keys, b" AND ", &mut self.sql)?;
+            self.fits(record, write)?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Records with and without schema, keys, tables that are made and grow, values that don't fit.
 
 use connect_core::{
-    error::{ErrorKind, Result},
-    sink::{Delivered, SinkBatch, SinkTask},
+    error::ErrorKind,
+    sink::{Delivered, SinkBatch},
 };
 use connect_core_testkit::{json_batch, values};
 
@@ -12,26 +12,14 @@ fn batch(topic: &str, schemas: bool, messages: &[(Option<&str>, Option<&str>)]) 
     json_batch(topic, schemas, 0, messages)
 }
 
-/// Puts; another test restarts the server now and then.
-async fn put(task: &mut dyn SinkTask, batch: &SinkBatch) -> Result<Delivered> {
-    loop {
-        match task.put(batch).await {
-            Err(error) if error.is_retriable() && error.kind() != ErrorKind::Data => {
-                tokio::task::yield_now().await;
-            }
-            result => return result,
-        }
-    }
-}
-
 async fn delivered(pairs: &[(&str, &str)], batch: &SinkBatch) {
     let mut task = task(pairs).await;
-    assert!(matches!(put(&mut *task, batch).await.unwrap(), Delivered::All));
+    assert!(matches!(task.put(batch).await.unwrap(), Delivered::All));
 }
 
 async fn refused(pairs: &[(&str, &str)], batch: &SinkBatch) -> String {
     let mut task = task(pairs).await;
-    let error = put(&mut *task, batch).await.expect_err("refused");
+    let error = task.put(batch).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Data, "{error:?}");
     error.to_string()
 }
@@ -224,11 +212,60 @@ async fn update_changes_only_what_is_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_auto_create_and_evolve_nothing_is_made() {
     let mut task = task(&[("topics", "r_none")]).await;
-    let missing = put(&mut *task, &batch("r_none", false, &values(&[r#"{"a":1}"#]))).await;
+    let missing = task.put(&batch("r_none", false, &values(&[r#"{"a":1}"#]))).await;
     assert!(missing.unwrap_err().to_string().contains("is missing and auto-creation is disabled"));
     sql("CREATE TABLE r_none (a int)");
     let error =
         refused(&[("topics", "r_none")], &batch("r_none", false, &values(&[r#"{"a":1,"b":2}"#])))
             .await;
     assert!(error.contains("is missing fields (b) and auto-evolution is disabled"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_split_before_it_is_too_large() {
+    sql("CREATE TABLE r_packet (id int PRIMARY KEY, v longtext)");
+    let config = [
+        ("topics", "r_packet"),
+        ("insert.mode", "upsert"),
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+    ];
+    // 24 MB in one batch: more than max_allowed_packet. One row of 20 MB is more by itself, and its own fault.
+    let large = "x".repeat(1 << 20);
+    let rows: Vec<String> =
+        (0..24).map(|id| format!("{{\"id\":{id},\"v\":\"{large}\"}}")).collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    delivered(&config, &batch("r_packet", false, &values(&rows))).await;
+    assert_eq!(sql("SELECT count(*), sum(length(v)) FROM r_packet").trim(), "24\t25165824");
+    let huge = format!("{{\"id\":99,\"v\":\"{}\"}}", "y".repeat(20 << 20));
+    let error = refused(&config, &batch("r_packet", false, &values(&[&huge]))).await;
+    assert!(error.contains("max_allowed_packet"), "{}", &error[..error.len().min(500)]);
+    assert_eq!(sql("SELECT count(*) FROM r_packet").trim(), "24");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_locked_is_written_later() {
+    sql("CREATE TABLE r_lock (id int PRIMARY KEY, v text); INSERT INTO r_lock VALUES (1, 'a')");
+    let mut url = crate::properties(&[]).remove("connection.url").unwrap();
+    url.push_str("?sessionVariables=innodb_lock_wait_timeout=1");
+    let config = [
+        ("topics", "r_lock"),
+        ("connection.url", url.as_str()),
+        ("insert.mode", "upsert"),
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+    ];
+    let port = crate::server().lock().unwrap().port();
+    let other = format!("mysql://user:123@127.0.0.1:{port}/mysql-db-sync");
+    let mut other = mysql_async::Conn::from_url(other).await.unwrap();
+    mysql_async::prelude::Queryable::query_drop(&mut other, "START TRANSACTION").await.unwrap();
+    let update = "UPDATE r_lock SET v = 'x'";
+    mysql_async::prelude::Queryable::query_drop(&mut other, update).await.unwrap();
+    let mut task = task(&config).await;
+    let batch = batch("r_lock", false, &values(&[r#"{"id":1,"v":"b"}"#]));
+    let error = task.put(&batch).await.expect_err("locked");
+    assert!(error.is_retriable() && error.kind() == ErrorKind::Connection, "{error:?}");
+    other.disconnect().await.unwrap();
+    assert!(matches!(task.put(&batch).await, Ok(Delivered::All)));
+    assert_eq!(sql("SELECT v FROM r_lock").trim(), "b");
 }

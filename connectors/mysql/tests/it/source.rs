@@ -1,4 +1,4 @@
-//! Modes and types of the source. On a server of its own: the sink's tests restart theirs.
+//! Modes and types of the source. On a server of its own: the sink's tests leave transactions open.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 

@@ -14,7 +14,7 @@ use crate::{
     port, sql,
 };
 
-async fn client() -> Client {
+pub(crate) async fn client() -> Client {
     let url = format!("host=127.0.0.1 port={} user=user password=password dbname=mydb", port());
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);

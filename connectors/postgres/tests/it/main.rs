@@ -5,6 +5,7 @@
 mod commit_order;
 mod extremes;
 mod modes;
+mod moments;
 mod sink;
 mod suite;
 mod types;

@@ -2,7 +2,7 @@
 
 use connect_core::{
     config::Properties,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind},
     plugin::Connected,
     registry::Registry,
     sink::{Delivered, SinkBatch, SinkTask, TopicPartition},
@@ -37,26 +37,14 @@ pub(crate) async fn task(pairs: &[(&str, &str)]) -> Box<dyn SinkTask> {
     sink.task().await.unwrap()
 }
 
-/// Puts; another test restarts the server now and then.
-async fn put(task: &mut dyn SinkTask, batch: &SinkBatch) -> Result<Delivered> {
-    loop {
-        match task.put(batch).await {
-            Err(error) if error.is_retriable() && error.kind() != ErrorKind::Data => {
-                tokio::task::yield_now().await;
-            }
-            result => return result,
-        }
-    }
-}
-
 async fn delivered(pairs: &[(&str, &str)], batch: &SinkBatch) {
     let mut task = task(pairs).await;
-    assert!(matches!(put(&mut *task, batch).await.unwrap(), Delivered::All));
+    assert!(matches!(task.put(batch).await.unwrap(), Delivered::All));
 }
 
 async fn refused(pairs: &[(&str, &str)], batch: &SinkBatch) -> Error {
     let mut task = task(pairs).await;
-    let error = put(&mut *task, batch).await.expect_err("refused");
+    let error = task.put(batch).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Data, "{error:?}");
     error
 }
@@ -251,28 +239,28 @@ async fn offsets_in_the_target_are_those_of_its_rows() {
     assert_eq!(first.open(&[tp()]).await.unwrap(), [].into(), "nothing was stored yet");
     let batch =
         |from: i64| json_batch("k_once", false, from, &values(&[r#"{"v":1}"#, r#"{"v":2}"#]));
-    put(&mut *first, &batch(5)).await.unwrap();
+    first.put(&batch(5)).await.unwrap();
     let stored = "SELECT connector, topic, kafka_partition, next_offset, epoch FROM k_offsets";
     assert_eq!(sql(stored).trim(), "sink|k_once|3|7|1");
     // What is delivered again is there already, what is new is not.
-    put(&mut *first, &batch(5)).await.unwrap();
-    put(&mut *first, &batch(6)).await.unwrap();
+    first.put(&batch(5)).await.unwrap();
+    first.put(&batch(6)).await.unwrap();
     assert_eq!(sql("SELECT count(*) FROM k_once").trim(), "3");
     // A record that is refused takes the offset back with it.
     let bad = json_batch("k_once", false, 8, &values(&[r#"{"v":3}"#, r#"{"v":"x"}"#]));
-    put(&mut *first, &bad).await.unwrap_err();
+    first.put(&bad).await.unwrap_err();
     assert_eq!(sql(stored).trim(), "sink|k_once|3|8|1");
     // Another task goes on where this one was, which cannot write any more.
     let mut second = task(&config).await;
     assert_eq!(second.open(&[tp()]).await.unwrap(), [(tp(), 8)].into());
-    let error = put(&mut *first, &batch(8)).await.unwrap_err();
+    let error = first.put(&batch(8)).await.unwrap_err();
     assert!(error.to_string().contains("taken this partition over"), "{error}");
     assert!(!error.is_retriable());
-    put(&mut *second, &batch(8)).await.unwrap();
+    second.put(&batch(8)).await.unwrap();
     assert_eq!(sql("SELECT count(*) FROM k_once").trim(), "5");
     // Of a partition that is another's nothing is written.
     second.close(&[tp()]).await;
-    put(&mut *second, &batch(10)).await.unwrap_err();
+    second.put(&batch(10)).await.unwrap_err();
     // An operator sets the offset.
     let plugin = Registry::default()
         .sink::<PostgresSink>()
