@@ -38,10 +38,6 @@ const WRITERS: &str = "SELECT CONCAT(OWNER_THREAD_ID, ':', OWNER_EVENT_ID) FROM 
     WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = ? AND OBJECT_NAME = ? AND LOCK_STATUS = 'GRANTED' \
       AND LOCK_TYPE IN ('SHARED_WRITE', 'SHARED_NO_READ_WRITE', 'EXCLUSIVE') \
       AND OWNER_THREAD_ID <> PS_CURRENT_THREAD_ID()";
-/// Transactions that have written anywhere: what there is where locks cannot be seen.
-const WRITING: &str = "SELECT CAST(trx_id AS CHAR) FROM information_schema.innodb_trx \
-    WHERE trx_mysql_thread_id <> CONNECTION_ID() AND trx_rows_modified > 0";
-
 /// A connection to MySQL or MariaDB that is read.
 pub struct MySqlReader {
     conn: Option<Conn>,
@@ -70,13 +66,16 @@ impl MySqlReader {
         Ok(found)
     }
 
-    /// Transactions that run; none where the user may not see those of others, which is said once.
-    async fn transactions<T>(&mut self, sql: &str) -> Result<Vec<T>>
-    where
-        T: mysql_async::prelude::FromRow + Send + 'static,
-    {
-        match self.conn()?.query(sql).await {
-            Ok(rows) => Ok(rows),
+    /// Transactions that have written something; none where the user may not see those of others, which is said once.
+    ///
+    /// From the monitor: `information_schema.innodb_trx` is a copy that is not made anew while it is looked at more often
+    /// than every 100 ms, and knows nothing of what has begun meanwhile.
+    async fn writing(&mut self) -> Result<Vec<Writing>> {
+        const SQL: &str = "SHOW ENGINE INNODB STATUS";
+        let row: mysql_async::Result<Option<(String, String, String)>> =
+            self.conn()?.query_first(SQL).await;
+        match row {
+            Ok(row) => Ok(row.map(|(_, _, status)| writing(&status)).unwrap_or_default()),
             Err(mysql_async::Error::Server(e)) if DENIED.contains(&e.code) => {
                 if !self.warned {
                     self.warned = true;
@@ -90,6 +89,26 @@ impl MySqlReader {
             Err(e) => Err(error("looking for running transactions", e)),
         }
     }
+}
+
+/// A transaction that has written something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Writing {
+    id: String,
+    /// Whole seconds since it began.
+    seconds: i64,
+}
+
+/// Reads InnoDB's monitor: `---TRANSACTION 42, ACTIVE 3 sec`, and behind it `undo log entries` of those that have written.
+fn writing(status: &str) -> Vec<Writing> {
+    let transaction = |part: &str| {
+        let (id, rest) = part.split_once(',')?;
+        // `ACTIVE 3 sec`, or `ACTIVE (PREPARED) 3 sec`.
+        let active = rest.trim_start().strip_prefix("ACTIVE ")?;
+        let seconds = active.split_whitespace().find_map(|word| word.parse().ok())?;
+        rest.contains("undo log entries").then(|| Writing { id: id.to_owned(), seconds })
+    };
+    status.split("---TRANSACTION ").skip(1).filter_map(transaction).collect()
 }
 
 #[async_trait]
@@ -220,10 +239,12 @@ impl SourceDatabase for MySqlReader {
     }
 
     async fn oldest_transaction(&mut self) -> Result<Option<i64>> {
-        const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(MIN(trx_started)) AS SIGNED) FROM information_schema.innodb_trx \
-            WHERE trx_mysql_thread_id <> CONNECTION_ID() AND trx_rows_modified > 0";
-        let rows: Vec<Option<i64>> = self.transactions(SQL).await?;
-        Ok(rows.into_iter().flatten().next().map(|seconds| seconds.saturating_mul(1_000_000)))
+        let Some(seconds) = self.writing().await?.iter().map(|writing| writing.seconds).max()
+        else {
+            return Ok(None);
+        };
+        // It began at some time in the second before.
+        Ok(Some(self.now().await? - (seconds + 1) * 1_000_000))
     }
 
     async fn horizon(
@@ -264,7 +285,7 @@ impl SourceDatabase for MySqlReader {
         };
         let mut running: Vec<String> = match locks {
             Some(locks) => locks,
-            None => self.transactions(WRITING).await?,
+            None => self.writing().await?.into_iter().map(|writing| writing.id).collect(),
         };
         if !writers.is_empty() {
             running.retain(|id| writers.contains(id));
@@ -356,5 +377,23 @@ impl Rows for MySqlRows {
             }
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_monitor_tells_who_has_written() {
+        let status = "LIST OF TRANSACTIONS FOR EACH SESSION:\n\
+            ---TRANSACTION (0x7f1), not started\n0 lock struct(s), heap size 1128, 0 row lock(s)\n\
+            ---TRANSACTION 4711, ACTIVE 3 sec\n1 lock struct(s), heap size 1128, 0 row lock(s), undo log entries 1\n\
+            MariaDB thread id 5, OS thread handle 1, query id 7 127.0.0.1 root\n\
+            ---TRANSACTION 4713, ACTIVE (PREPARED) 5 sec\n2 lock struct(s), undo log entries 8\n\
+            ---TRANSACTION 4712, ACTIVE 90 sec\n0 lock struct(s), heap size 1128, 0 row lock(s)\n--------\nFILE I/O";
+        let expected = [("4711", 3), ("4713", 5)];
+        let expected = expected.map(|(id, seconds)| Writing { id: id.to_owned(), seconds });
+        assert_eq!(writing(status), expected);
     }
 }

@@ -345,6 +345,15 @@ async fn settled<D: SourceDatabase>(
     };
     if horizon.writers.is_empty() {
         polling.wait = WAIT.0;
+        let read = match &polling.offset.incrementing {
+            Some(Mark::Number(n)) => n.to_string() == highest,
+            Some(Mark::Text(text)) => *text == highest,
+            None => false,
+        };
+        // Nothing is new. A text among numbers that is none has no place in their order, and must not be passed over.
+        if read && !column.numeric_text {
+            return Ok(Settled::Wait(config.poll_interval.get()));
+        }
         let highest = if column.other { D::text(&highest) } else { number(highest)? };
         return Ok(Settled::UpTo(highest));
     }

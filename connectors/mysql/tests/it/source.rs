@@ -143,6 +143,15 @@ async fn a_lower_id_that_is_committed_later_is_not_lost() {
     assert_eq!(ids(&read(&mut *careful).await.unwrap()), [""; 0], "waits for the transaction");
     slow.query_drop("COMMIT").await.unwrap();
     assert_eq!(ids(&[read_next(&mut *careful).await]), ["1", "2"]);
+    // While it is asked again and again, as a table with a short poll interval is.
+    for n in 0..20 {
+        slow.query_drop("START TRANSACTION").await.unwrap();
+        slow.query_drop("INSERT INTO o_late (v) VALUES ('slow')").await.unwrap();
+        sql("INSERT INTO o_late (v) VALUES ('fast')");
+        assert_eq!(ids(&read(&mut *careful).await.unwrap()), [""; 0], "round {n}");
+        slow.query_drop("COMMIT").await.unwrap();
+        assert_eq!(read_next(&mut *careful).await.records.len(), 2, "round {n}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
