@@ -48,6 +48,9 @@ impl Kind for MariaDbOptions {
         let mut server = Command::new(apt::find("mariadbd").context("mariadbd is missing")?);
         server.arg("--no-defaults").args(as_root());
         server.arg(format!("--datadir={}", data(place).display()));
+        // Not /tmp: a server that starts takes away the temporary tables that it finds there, those of its running
+        // neighbours too, and they crash of that (in `ha_maria::drop_table`).
+        server.arg(format!("--tmpdir={}", data(place).display()));
         server.arg(format!("--port={}", place.port)).arg("--bind-address=127.0.0.1");
         // Relative to the data directory: the path of a socket file may not be long.
         server.args(["--socket=mariadb.sock", "--pid-file=mariadb.pid", "--skip-name-resolve"]);
