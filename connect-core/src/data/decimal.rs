@@ -129,8 +129,11 @@ impl Decimal {
 }
 
 impl fmt::Display for Decimal {
-    /// Plain notation, never an exponent (`BigDecimal.toPlainString`).
+    /// Plain notation (`BigDecimal.toPlainString`); with an exponent only where it would have very many zeros.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.scale.unsigned_abs() > MAX_SCALE {
+            return write!(f, "{}E{}", self.unscaled, -i64::from(self.scale));
+        }
         if self.scale <= 0 {
             return write!(f, "{}", self.clone().rescaled(0).unscaled);
         }
@@ -166,6 +169,10 @@ mod tests {
         assert_eq!("1.5e3".parse::<Decimal>().unwrap().to_string(), "1500");
         assert_eq!("15e-1".parse::<Decimal>().unwrap().to_string(), "1.5");
         assert_eq!("+.5".parse::<Decimal>().unwrap().to_string(), "0.5");
+        for scale in [i32::MIN, -100_000, 100_000, i32::MAX] {
+            let text = Decimal::new(-12, scale).to_string();
+            assert_eq!(text, format!("-12E{}", -i64::from(scale)));
+        }
         for bad in ["", "x", "1.-5", "1e", "0x1", "1e99999", "1_0", "+-1", "."] {
             assert!(bad.parse::<Decimal>().is_err(), "{bad}");
         }

@@ -1,6 +1,6 @@
 //! What a connection needs to know: where, who, and the settings that are the driver's in the JVM.
 
-use std::time::Duration;
+use std::{error::Error as StdError, io, time::Duration};
 
 use connect_core::{
     config::{Properties, Resolve, Secret},
@@ -110,6 +110,24 @@ impl Settings {
             tokio::time::sleep(self.backoff).await;
         }
     }
+}
+
+/// The error of this type in a chain of causes, if there is one: a refusal of TLS, say, which another attempt does not
+/// mend.
+pub fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // An io::Error's source is that of the error inside, not the error inside.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(found) = inner.and_then(|inner| inner.downcast_ref()) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// A setting of the driver with a value that it does not take.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connect_core::error::{Error, Result};
-use connectors_jdbc::connection::{Settings, invalid};
+use connectors_jdbc::connection::{Settings, cause, invalid};
 use mysql_async::{Conn, DriverError, OptsBuilder, prelude::Queryable};
 use tokio::time::timeout;
 
@@ -211,7 +211,7 @@ impl Plan {
         if self.tls.mode != Mode::Preferred {
             return Err(failed(error));
         }
-        if let Some(cause) = tls::cause(&error) {
+        if let Some(cause) = cause::<rustls::Error>(&error) {
             tracing::warn!(%cause, host = name, "no TLS with this server; connecting without");
         } else if !matches!(
             error,
@@ -400,7 +400,7 @@ pub(crate) fn error(doing: &'static str, error: mysql_async::Error) -> Error {
 /// An error that is not the server's.
 fn driver(error: &mysql_async::Error) -> Error {
     use mysql_async::Error::Driver;
-    if let Some(cause) = tls::cause(error) {
+    if let Some(cause) = cause::<rustls::Error>(error) {
         return Error::refused(format!("No TLS connection to MySQL: {cause}"));
     }
     match error {

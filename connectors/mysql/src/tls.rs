@@ -1,10 +1,10 @@
 //! TLS to MySQL and MariaDB: what `sslMode` and its companions ask for, by rustls.
 
-use std::{error::Error as StdError, fs, io, net::IpAddr, sync::Arc};
+use std::{fs, io, net::IpAddr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use connect_core::error::{Error, Result};
-use connectors_jdbc::connection::{Settings, invalid};
+use connectors_jdbc::connection::{Settings, cause, invalid};
 use mysql_async::{ClientIdentity, SslOpts};
 use p12_keystore::{KeyStore, KeyStoreEntry};
 use rustls::{
@@ -141,7 +141,7 @@ impl Tls {
     /// [`ErrorKind::Refused`](connect_core::error::ErrorKind::Refused) where the authority is another, or there is no
     /// name.
     pub(crate) async fn certified(&self, host: (&str, u16)) -> Result<(IpAddr, String)> {
-        let unreachable = |e: io::Error| match cause(&e) {
+        let unreachable = |e: io::Error| match cause::<rustls::Error>(&e) {
             Some(cause) => Error::refused(format!("No TLS connection to MySQL: {cause}")),
             None => Error::connection("cannot reach MySQL").with_source(e),
         };
@@ -285,23 +285,6 @@ impl ServerCertVerifier for Nameless {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
     }
-}
-
-/// The error of rustls in the chain, if it is one: such a refusal stays.
-pub(crate) fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // An io::Error's source is that of the error inside, not the error inside.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(found) = inner.and_then(|inner| inner.downcast_ref()) {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// The authorities that the settings name, or those of the system.

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, hash::BuildHasher, time::Duration};
 
 use connect_core::error::{Error, ErrorKind, Result};
-use connectors_jdbc::connection::{Settings, invalid};
+use connectors_jdbc::connection::{Settings, cause, invalid};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use tokio_postgres::{
@@ -222,7 +222,7 @@ impl Failed {
         let Self::Driver(error) = self else { return false };
         // "no pg_hba.conf entry ..., no encryption" has this code, a wrong password another.
         let code = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
-        code || tls::cause(error).is_some() || error.to_string().starts_with(HANDSHAKE)
+        code || cause::<rustls::Error>(error).is_some() || error.to_string().starts_with(HANDSHAKE)
     }
 
     fn at(self, host: &Host) -> Error {
@@ -386,7 +386,7 @@ pub(crate) fn error(doing: &'static str, error: tokio_postgres::Error) -> Error 
 
 /// An error that is not the server's.
 fn driver(error: &tokio_postgres::Error) -> Error {
-    if let Some(cause) = tls::cause(error) {
+    if let Some(cause) = cause::<rustls::Error>(error) {
         return Error::refused(format!("No TLS connection to PostgreSQL: {cause}"));
     }
     // The driver does not say of which kind its errors are, but each kind has its text.

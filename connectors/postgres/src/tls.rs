@@ -1,9 +1,7 @@
 //! TLS to PostgreSQL: what `sslmode` and its companions ask for, by rustls.
 
 use std::{
-    env,
-    error::Error as StdError,
-    fs, io,
+    env, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -202,23 +200,6 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
-}
-
-/// The error of rustls in the chain, if it is one: such a refusal stays.
-pub(crate) fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // An io::Error's source is that of the error inside, not the error inside.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(found) = inner.and_then(|inner| inner.downcast_ref()) {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// Authorities of `sslrootcert`, of libpq's place for them, or those of the system.
