@@ -2,8 +2,10 @@
 
 mod config;
 mod consumer;
+mod membership;
 mod producer;
 mod reader;
+mod transactional;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,7 +14,8 @@ use connect_core::{
     error::{Error, Result},
     sink::{Offsets, TopicPartition},
     transport::{
-        Consumer, ConsumerOptions, NewTopic, Producer, Reader, TopicDescription, Transport,
+        Consumer, ConsumerOptions, Membership, MembershipOptions, NewTopic, Producer, Reader,
+        TopicDescription, Transport,
     },
 };
 use rdkafka::{
@@ -176,6 +179,21 @@ impl Transport for KafkaTransport {
     ) -> Result<Box<dyn Producer>> {
         let config = config::producer(&self.client, client_id, properties);
         Ok(Box::new(producer::KafkaProducer::open(&config)?))
+    }
+
+    async fn transactional(
+        &self,
+        transactional_id: &str,
+        client_id: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Box<dyn Producer>> {
+        let mut config = config::producer(&self.client, client_id, properties);
+        config.set("transactional.id", transactional_id);
+        Ok(Box::new(transactional::TransactionalProducer::open(config).await?))
+    }
+
+    async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>> {
+        Ok(Box::new(membership::KafkaMembership::join(&self.client, options)?))
     }
 
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {

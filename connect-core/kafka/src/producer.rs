@@ -25,7 +25,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::{config_error, request_error};
 
 /// What is still to be acknowledged of one append.
-struct Pending {
+pub(crate) struct Pending {
     left: AtomicUsize,
     failed: Mutex<Option<KafkaError>>,
     done: Mutex<Option<oneshot::Sender<Result<()>>>>,
@@ -33,7 +33,7 @@ struct Pending {
 
 impl Pending {
     /// One more than the messages, for the append itself: nothing is complete before all have been sent.
-    fn new(messages: usize) -> (Arc<Self>, oneshot::Receiver<Result<()>>) {
+    pub(crate) fn new(messages: usize) -> (Arc<Self>, oneshot::Receiver<Result<()>>) {
         let (sender, receiver) = oneshot::channel();
         let pending = Self {
             left: AtomicUsize::new(messages + 1),
@@ -64,8 +64,8 @@ impl Pending {
 }
 
 /// Hears from librdkafka what became of each message.
-struct Deliveries {
-    room: Arc<Notify>,
+pub(crate) struct Deliveries {
+    pub(crate) room: Arc<Notify>,
 }
 
 impl ClientContext for Deliveries {}
@@ -81,7 +81,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
-type Client = ThreadedProducer<Deliveries>;
+pub(crate) type Client = ThreadedProducer<Deliveries>;
 
 /// An append whose records are on their way, in the order of the calls.
 struct Ordered {
@@ -139,7 +139,7 @@ fn answered(result: Result<Result<()>, oneshot::error::RecvError>) -> Result<()>
 }
 
 /// Hands one message to librdkafka, waiting for room in its queue.
-async fn send(
+pub(crate) async fn send(
     client: &Client,
     room: &Notify,
     topic: &Text,

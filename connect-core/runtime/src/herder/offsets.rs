@@ -11,13 +11,13 @@ use connect_core::{
     source::OffsetChange,
 };
 use serde_json::{Value as Json, json};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 
 use super::{PartitionOffset, Refusal};
-use crate::worker::{Context, consumer_group};
-
-/// Partitions with their offsets, as REST gives them.
-pub(crate) type Offsets = Vec<OffsetChange>;
+use crate::{
+    storage::OffsetChanges,
+    worker::{Context, consumer_group},
+};
 
 /// How long tasks that were told to stop may still take, beyond their graceful time-out.
 const ENDING: Duration = Duration::from_secs(10);
@@ -57,14 +57,13 @@ pub(super) async fn read(
 /// Changes, or, with none, forgets offsets, after the connector's tasks have ended.
 pub(super) async fn alter(
     context: &Context,
-    ended: Vec<CancellationToken>,
+    ended: oneshot::Receiver<()>,
     name: &str,
     config: &Properties,
-    offsets: Option<Offsets>,
+    offsets: Option<OffsetChanges>,
 ) -> Result<bool, Refusal> {
-    let all_ended = futures_util::future::join_all(ended.iter().map(CancellationToken::cancelled));
     let graceful = context.config.config.shutdown_timeout.get() + ENDING;
-    if tokio::time::timeout(graceful, all_ended).await.is_err() {
+    if !matches!(tokio::time::timeout(graceful, ended).await, Ok(Ok(()))) {
         return Err(Refusal::Failed(Error::connection(format!(
             "Failed to alter offsets for connector {name} because its tasks haven't stopped completely yet. This \
              operation can be safely retried."

@@ -66,9 +66,14 @@ impl ConfigStore {
         self.read().await
     }
 
-    /// What the topic tells since the last call.
+    /// What the topic tells since the last call, up to its present end.
     pub(crate) async fn read(&mut self) -> Result<Vec<Stored>> {
         Ok(self.0.read_to_end().await?.iter().filter_map(from_entry).collect())
+    }
+
+    /// Waits for what the topic tells next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Stored>> {
+        Ok(self.0.next().await?.iter().filter_map(from_entry).collect())
     }
 }
 

@@ -81,6 +81,11 @@ impl StateLog {
     pub(crate) async fn read_to_end(&mut self) -> Result<Vec<Entry>> {
         self.reader.read_to_end().await
     }
+
+    /// Waits for what the topic tells next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Entry>> {
+        self.reader.next().await
+    }
 }
 
 async fn producer(transport: &dyn Transport, topic: &str) -> Result<Box<dyn Producer>> {

@@ -5,6 +5,7 @@ mod chain;
 mod codec;
 mod connector;
 mod deliver;
+mod lease;
 mod sink_reader;
 mod sink_task;
 mod source_batch;
@@ -35,6 +36,7 @@ use crate::{
     storage::{OffsetStore, Subject},
 };
 
+pub(crate) use lease::Lease;
 pub(crate) use topics::TopicTracker;
 
 /// Pause after a retriable error of a source, a start or a listing; doubles.
@@ -52,6 +54,7 @@ pub(crate) struct Context {
     pub(crate) offsets: OffsetStore,
     pub(crate) observed: UnboundedSender<Observed>,
     pub(crate) topics: TopicTracker,
+    pub(crate) lease: Lease,
 }
 
 impl Context {
@@ -123,13 +126,15 @@ impl Worker {
         Arc::clone(&self.context)
     }
 
-    /// Tokens that are cancelled when what runs of a connector has ended.
-    pub(crate) fn ended(&self, name: &str) -> Vec<CancellationToken> {
-        let of = |subject: &Subject| match subject {
-            Subject::Connector(of) | Subject::Task(of, _) => of == name,
-        };
-        let running = self.running.iter().filter(|(subject, _)| of(subject));
-        running.map(|(_, running)| running.ended.clone()).collect()
+    /// A token that is cancelled when what runs under the subject has ended, if something does.
+    pub(crate) fn ended(&self, subject: &Subject) -> Option<CancellationToken> {
+        self.running.get(subject).map(|running| running.ended.clone())
+    }
+
+    /// Tells everything to stop; the tokens are cancelled when it has ended.
+    pub(crate) fn stop_all(&mut self) -> Vec<CancellationToken> {
+        self.running.values().for_each(|running| running.stop.cancel());
+        self.running.values().map(|running| running.ended.clone()).collect()
     }
 
     /// Starts a connector or task, after the one that runs under the same subject has ended.

@@ -141,6 +141,10 @@ impl SourceLoop<'_> {
             let wait = match polled {
                 Ok(Polled::Batch(batch)) => {
                     backoff = Backoff::default();
+                    // Invariant 11: without a lease, another worker may run this task by now.
+                    if !self.context.lease.for_source(&runner.stop).await {
+                        return Ok(());
+                    }
                     tokio::select! {
                         () = runner.stop.cancelled() => return Ok(()),
                         appended = self.append(batch) => appended?,
