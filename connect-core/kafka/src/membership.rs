@@ -196,11 +196,13 @@ impl Membership for KafkaMembership {
         }))
     }
 
-    /// Closing the client leaves the group.
+    /// Closing the client waits until the coordinator knows.
     async fn leave(&mut self) -> Result<()> {
         self.closed.store(true, Ordering::Release);
         let (client, thread) = (self.client.take(), self.thread.take());
         blocking(move || {
+            // Closing alone would not tell it of a member that owns nothing (librdkafka 2.12.1).
+            client.as_ref().inspect(|client| client.unsubscribe());
             // It ends by itself; a panic in it was told by the hook.
             let _ = thread.map(std::thread::JoinHandle::join);
             drop(client);
