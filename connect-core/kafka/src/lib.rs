@@ -51,9 +51,11 @@ impl KafkaTransport {
     /// or take.
     pub fn new(bootstrap_servers: &str, properties: &BTreeMap<String, String>) -> Result<Self> {
         let client = config::client(bootstrap_servers, properties);
-        let admin = client.create().map_err(config_error)?;
         let mut asking = client.clone();
-        asking.set("allow.auto.create.topics", "false");
+        // The end of a partition is where transactions that are open will end, too.
+        asking.set("isolation.level", "read_uncommitted");
+        let admin = asking.create().map_err(config_error)?;
+        asking.set("allow.auto.create.topics", "false").set("isolation.level", "read_committed");
         let metadata = asking.create().map_err(config_error)?;
         Ok(Self { client, admin: Arc::new(admin), metadata: Arc::new(metadata) })
     }
@@ -192,6 +194,17 @@ impl Transport for KafkaTransport {
         Ok(Box::new(transactional::TransactionalProducer::open(config).await?))
     }
 
+    /// As `Admin.fenceProducers`, which librdkafka lacks: a producer that does nothing but begin.
+    async fn fence(&self, transactional_ids: &[String]) -> Result<()> {
+        let fence = |id: &String| {
+            let client_id = format!("fence-{id}");
+            let mut config = config::producer(&self.client, &client_id, &BTreeMap::new());
+            config.set("transactional.id", id);
+            transactional::TransactionalProducer::open(config)
+        };
+        futures_util::future::try_join_all(transactional_ids.iter().map(fence)).await.map(drop)
+    }
+
     async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>> {
         Ok(Box::new(membership::KafkaMembership::join(&self.client, options)?))
     }
@@ -207,6 +220,7 @@ impl Transport for KafkaTransport {
         Ok(Box::new(reader::KafkaReader::open(
             &self.client,
             Arc::clone(&self.admin),
+            Arc::clone(&self.metadata),
             topic,
             partitions,
         )?))

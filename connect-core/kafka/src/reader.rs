@@ -1,6 +1,7 @@
 //! Reads a topic from its beginning, as `org.apache.kafka.connect.util.KafkaBasedLog`.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,9 +13,9 @@ use connect_core::{
     transport::{Entry, Reader},
 };
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
+    ClientContext, Message, Offset, TopicPartitionList,
     admin::AdminClient,
-    client::DefaultClientContext,
+    client::{Client, DefaultClientContext},
     config::ClientConfig,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
@@ -26,9 +27,10 @@ use crate::{REQUEST_TIMEOUT, blocking, config, config_error, request_error};
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
-/// A partition whose end was reached counts as read even if its last offsets are transaction markers, which no
-/// consumer gets to see: when nothing more has come for this long.
-const QUIET: Duration = Duration::from_millis(300);
+/// How long the tail, once at an end, may take to show more before it is looked whether it ever will.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long an open transaction may keep the end of a topic from being read: more than transactions may take by default.
+const OPEN: Duration = Duration::from_secs(90);
 
 enum Event {
     Entry { partition: i32, offset: i64, entry: Entry },
@@ -38,6 +40,9 @@ enum Event {
 pub(crate) struct KafkaReader {
     /// A connection of its own for asking where the end is: on the reader's, the question would wait behind a fetch.
     admin: Arc<AdminClient<DefaultClientContext>>,
+    /// Knows where the first open transaction begins.
+    committed: Arc<BaseConsumer>,
+    config: ClientConfig,
     topic: String,
     events: mpsc::UnboundedReceiver<Event>,
     /// Next offset and whether the end was seen since, by partition.
@@ -47,9 +52,24 @@ pub(crate) struct KafkaReader {
 }
 
 impl KafkaReader {
+    /// Reads what the tail has not shown, up to ends that it never will.
+    async fn read_behind(&mut self, parts: Vec<(i32, i64, i64)>) -> Result<()> {
+        let (config, topic) = (self.config.clone(), self.topic.clone());
+        let (committed, asked) = (Arc::clone(&self.committed), parts.clone());
+        let events =
+            blocking(move || read_past_markers(&config, &committed, &topic, &asked)).await?;
+        events.into_iter().for_each(|event| self.take(event));
+        for (partition, _, end) in parts {
+            let progress = &mut self.progress[partition as usize];
+            progress.0 = progress.0.max(end);
+        }
+        Ok(())
+    }
+
     pub(crate) fn open(
         client: &ClientConfig,
         admin: Arc<AdminClient<DefaultClientContext>>,
+        committed: Arc<BaseConsumer>,
         topic: &str,
         partitions: i32,
     ) -> Result<Self> {
@@ -59,26 +79,25 @@ impl KafkaReader {
             .set("group.id", "ferrovia-reader")
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
+            .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "100");
-        let client: BaseConsumer = config.create().map_err(config_error)?;
-        let mut assignment = TopicPartitionList::new();
-        for partition in 0..partitions {
-            assignment
-                .add_partition_offset(topic, partition, Offset::Beginning)
-                .map_err(|e| request_error("cannot read topic", e))?;
-        }
-        client.assign(&assignment).map_err(|e| request_error("cannot read topic", e))?;
+        let starts = (0..partitions).map(|partition| (partition, Offset::Beginning));
+        let client = assigned(&config, topic, starts)?;
         let (sender, events) = mpsc::unbounded_channel();
         std::thread::Builder::new()
             .name(format!("read-{topic}"))
             .spawn(move || poll(&client, &sender))
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
         let progress = vec![(0, false); partitions as usize];
-        Ok(Self { admin, topic: topic.to_owned(), events, progress, ahead: Vec::new() })
+        let (topic, ahead) = (topic.to_owned(), Vec::new());
+        Ok(Self { admin, committed, config, topic, events, progress, ahead })
     }
 
     fn take(&mut self, event: Event) {
         match event {
+            // One that was read past the tail already.
+            Event::Entry { partition, offset, .. }
+                if offset < self.progress[partition as usize].0 => {}
             Event::Entry { partition, offset, entry } => {
                 self.ahead.push(entry);
                 self.progress[partition as usize] = (offset + 1, false);
@@ -88,17 +107,32 @@ impl KafkaReader {
     }
 }
 
+fn assigned(
+    config: &ClientConfig,
+    topic: &str,
+    starts: impl IntoIterator<Item = (i32, Offset)>,
+) -> Result<BaseConsumer> {
+    let failed = |e| request_error("cannot read topic", e);
+    let client: BaseConsumer = config.create().map_err(config_error)?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, offset) in starts {
+        assignment.add_partition_offset(topic, partition, offset).map_err(failed)?;
+    }
+    client.assign(&assignment).map_err(failed)?;
+    Ok(client)
+}
+
 /// First and next offset of a partition. Waits while the partition has no leader: one that was just created, or
 /// whose broker has just died, gets one soon.
-fn watermarks(
-    client: &AdminClient<DefaultClientContext>,
+fn watermarks<C: ClientContext>(
+    client: &Client<C>,
     topic: &str,
     partition: i32,
 ) -> Result<(i64, i64)> {
     use RDKafkaErrorCode as Code;
     let deadline = Instant::now() + REQUEST_TIMEOUT;
     loop {
-        let error = match client.inner().fetch_watermarks(topic, partition, REQUEST_TIMEOUT) {
+        let error = match client.fetch_watermarks(topic, partition, REQUEST_TIMEOUT) {
             Ok(watermarks) => return Ok(watermarks),
             Err(error) => error,
         };
@@ -121,30 +155,67 @@ fn watermarks(
 
 fn poll(client: &BaseConsumer, events: &mpsc::UnboundedSender<Event>) {
     while !events.is_closed() {
-        let event = match client.poll(POLL) {
-            None => continue,
-            Some(Err(KafkaError::PartitionEOF(partition))) => Event::End { partition },
-            Some(Err(error)) => {
-                tracing::debug!(%error, "the reader recovers by itself");
-                continue;
-            }
-            // An entry without key says nothing: Connect's topics have none.
-            Some(Ok(message)) => match message.key() {
-                None => continue,
-                Some(key) => Event::Entry {
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    entry: Entry {
-                        key: Bytes::copy_from_slice(key),
-                        value: message.payload().map(Bytes::copy_from_slice),
-                    },
-                },
-            },
-        };
-        if events.send(event).is_err() {
+        if let Some(event) = next_event(client)
+            && events.send(event).is_err()
+        {
             return;
         }
     }
+}
+
+fn next_event(client: &BaseConsumer) -> Option<Event> {
+    match client.poll(POLL)? {
+        Err(KafkaError::PartitionEOF(partition)) => Some(Event::End { partition }),
+        Err(error) => {
+            tracing::debug!(%error, "the reader recovers by itself");
+            None
+        }
+        Ok(message) => {
+            // An entry without key says nothing: Connect's topics have none.
+            let key = Bytes::copy_from_slice(message.key()?);
+            let value = message.payload().map(Bytes::copy_from_slice);
+            let (partition, offset) = (message.partition(), message.offset());
+            Some(Event::Entry { partition, offset, entry: Entry { key, value } })
+        }
+    }
+}
+
+/// Reads partitions, each from its start to an end that lies behind what a consumer can see: the last offsets of a
+/// transaction are markers. Waits until no transaction is open before the end; a new consumer then tells the end for sure.
+fn read_past_markers(
+    config: &ClientConfig,
+    committed: &BaseConsumer,
+    topic: &str,
+    parts: &[(i32, i64, i64)],
+) -> Result<Vec<Event>> {
+    let deadline = Instant::now() + OPEN;
+    for (partition, _, end) in parts {
+        while watermarks(committed.client(), topic, *partition)?.1 < *end {
+            if Instant::now() > deadline {
+                return Err(Error::connection("a transaction is open for too long")
+                    .context("topic", topic)
+                    .context("partition", partition));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+    let starts = parts.iter().map(|(partition, start, _)| (*partition, Offset::Offset(*start)));
+    let client = assigned(config, topic, starts)?;
+    let mut left: BTreeSet<i32> = parts.iter().map(|(partition, ..)| *partition).collect();
+    let mut events = Vec::new();
+    while !left.is_empty() {
+        match next_event(&client) {
+            Some(Event::End { partition }) => drop(left.remove(&partition)),
+            Some(entry) => events.push(entry),
+            None if Instant::now() > deadline => {
+                return Err(
+                    Error::connection("the end of a topic was not reached").context("topic", topic)
+                );
+            }
+            None => {}
+        }
+    }
+    Ok(events)
 }
 
 #[async_trait]
@@ -154,7 +225,7 @@ impl Reader for KafkaReader {
         let partitions = self.progress.len() as i32;
         let ends = blocking(move || {
             (0..partitions)
-                .map(|partition| watermarks(&admin, &topic, partition))
+                .map(|partition| watermarks(admin.inner(), &topic, partition))
                 .collect::<Result<Vec<_>>>()
         })
         .await?;
@@ -162,28 +233,29 @@ impl Reader for KafkaReader {
             while let Ok(event) = self.events.try_recv() {
                 self.take(event);
             }
-            let mut behind = self
-                .progress
-                .iter()
-                .zip(&ends)
-                .filter(|((next, _), (low, high))| next < high && low < high);
-            let mut quiet = None;
-            if let Some(((_, ended), _)) = behind.next() {
-                if *ended && behind.all(|((_, ended), _)| *ended) {
-                    quiet = Some(QUIET);
-                }
-            } else {
+            let behind = self.progress.iter().zip(&ends).enumerate();
+            let behind = behind.filter(|(_, ((next, _), (low, high)))| next < high && low < high);
+            let behind: Vec<_> = behind
+                .map(|(partition, ((next, ended), (low, high)))| {
+                    (*ended, (partition as i32, *next.max(low), *high))
+                })
+                .collect();
+            if behind.is_empty() {
                 return Ok(std::mem::take(&mut self.ahead));
             }
-            let event = match quiet {
-                None => self.events.recv().await,
-                Some(quiet) => match tokio::time::timeout(quiet, self.events.recv()).await {
-                    Ok(event) => event,
-                    Err(_) => return Ok(std::mem::take(&mut self.ahead)),
+            let gone = || Error::internal("the reader's thread has ended");
+            let event = match behind.iter().all(|(ended, _)| *ended) {
+                false => self.events.recv().await.ok_or_else(gone)?,
+                true => match tokio::time::timeout(QUIET, self.events.recv()).await {
+                    Ok(event) => event.ok_or_else(gone)?,
+                    Err(_) => {
+                        let parts = behind.into_iter().map(|(_, part)| part).collect();
+                        self.read_behind(parts).await?;
+                        continue;
+                    }
                 },
             };
-            let ended = || Error::internal("the reader's thread has ended");
-            self.take(event.ok_or_else(ended)?);
+            self.take(event);
         }
     }
 

@@ -200,6 +200,10 @@ impl Transport for EmbeddedLog {
         self.producer(client_id, properties).await
     }
 
+    async fn fence(&self, _transactional_ids: &[String]) -> Result<()> {
+        Ok(())
+    }
+
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         Ok(Box::new(EmbeddedConsumer::open(Arc::clone(&self.inner), options).await?))
     }

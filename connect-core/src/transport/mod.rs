@@ -204,6 +204,8 @@ pub trait Transport: Send + Sync + 'static {
         client_id: &str,
         properties: &BTreeMap<String, String>,
     ) -> Result<Box<dyn Producer>>;
+    /// Fences what producers of these transactional ids have left, without a producer in their place.
+    async fn fence(&self, transactional_ids: &[String]) -> Result<()>;
     /// A consumer.
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>>;
     /// A reader of one topic.

@@ -88,6 +88,9 @@ impl Transport for Faulty {
         let inner = self.inner.transactional(transactional_id, client_id, properties).await?;
         Ok(self.wrap(client_id, inner))
     }
+    async fn fence(&self, transactional_ids: &[String]) -> Result<()> {
+        self.inner.fence(transactional_ids).await
+    }
     async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>> {
         self.inner.join(options).await
     }

@@ -250,6 +250,22 @@ impl Worker {
         properties
     }
 
+    /// Whether sources deliver exactly once: on Kafka if the worker is told so, on the embedded log always.
+    pub fn exactly_once(&self) -> bool {
+        self.config.exactly_once == ExactlyOnceSource::Enabled
+            || self.config.bootstrap_servers.is_none()
+    }
+
+    /// Whether the leader writes the config topic in transactions, which fence an earlier leader (KIP-618).
+    pub fn fences_leaders(&self) -> bool {
+        self.config.exactly_once != ExactlyOnceSource::Disabled
+    }
+
+    /// Name under which a task's transactions are fenced (KIP-618, `Worker.taskTransactionalId`).
+    pub fn transactional_id(&self, connector: &str, task: u32) -> String {
+        format!("{}-{connector}-{task}", self.config.group_id)
+    }
+
     /// `host:port` under which statuses show this worker.
     pub fn id(&self) -> String {
         let host = self.config.advertised_host.clone().unwrap_or_else(|| "127.0.0.1".into());

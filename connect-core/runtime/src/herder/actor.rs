@@ -38,10 +38,10 @@ pub(super) const AGAIN: Duration = Duration::from_secs(1);
 const LEAVING: Duration = Duration::from_secs(5);
 
 pub(super) type Connectors = BTreeMap<String, Arc<ConnectorView>>;
-pub(super) type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+pub(crate) type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
 /// A request with who waits for its answer.
-pub(super) type Command = (Request, Reply);
+pub(crate) type Command = (Request, Reply);
 
 pub(super) struct Actor {
     pub(super) model: Model,
@@ -58,6 +58,8 @@ pub(super) struct Actor {
     pub(super) forwarded: Forwarded,
     /// Answers to other workers, on their way to the cluster topic.
     pub(super) answers: mpsc::UnboundedSender<Told>,
+    /// Tasks that wait until earlier ones of their connector are fenced.
+    pub(super) fencing: BTreeMap<String, Vec<Reply>>,
     /// Requests that wait until the tasks of a connector have ended everywhere.
     pub(super) waiting: Vec<Waiting>,
     /// The group has elected this worker; it leads once the cluster topic says so too.
@@ -187,6 +189,11 @@ impl Actor {
             Kept::Elected(elected) => {
                 self.elected = elected;
                 if elected {
+                    let config = &self.worker.context().config;
+                    if config.fences_leaders() {
+                        let id = format!("connect-cluster-{}", config.config.group_id);
+                        self.configs.fence(&id).await?;
+                    }
                     let me = self.cluster.me().to_owned();
                     return self.topic.write(&[Told::Leads(me)]).await;
                 }
@@ -248,6 +255,10 @@ impl Actor {
         match observed {
             Observed::Released { revision } if self.joined => self.report(revision).await,
             Observed::Released { .. } => Ok(()),
+            Observed::TasksFenced { connector, tasks, result } => {
+                self.tasks_fenced(connector, tasks, result).await;
+                Ok(())
+            }
             Observed::Fenced => match self.join().await {
                 Ok(()) => Ok(()),
                 Err(error) => {

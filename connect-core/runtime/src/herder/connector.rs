@@ -12,13 +12,23 @@ use crate::storage::Subject;
 pub(crate) struct Wanted {
     pub(crate) target: TargetState,
     pub(crate) tasks: Vec<Properties>,
+    /// How many tasks were fenced last, or may have written since; none if none ever wrote in transactions.
+    pub(super) fenced: Option<u32>,
+    /// Whether tasks were configured anew since.
+    pub(super) unfenced: bool,
     /// Task configurations whose commit has not come yet.
     pub(super) staged: BTreeMap<u32, Properties>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { target: TargetState::Started, tasks: Vec::new(), staged: BTreeMap::new() }
+        Self {
+            target: TargetState::Started,
+            tasks: Vec::new(),
+            fenced: None,
+            unfenced: false,
+            staged: BTreeMap::new(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! (`org.apache.kafka.connect.runtime.distributed.DistributedHerder`).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -108,8 +108,18 @@ impl DistributedHerder {
         let stop = CancellationToken::new();
         let topics = TopicTracker::new(config.config.topic_tracking);
         let lease = Lease::new(config.config.heartbeat_interval.get());
-        let context =
-            Context { transport, registry, config, providers, offsets, observed, topics, lease };
+        let requests = commands.clone();
+        let context = Context {
+            transport,
+            registry,
+            config,
+            providers,
+            offsets,
+            observed,
+            topics,
+            lease,
+            requests,
+        };
         let worker = Worker::new(context);
         let context = worker.shared_context();
         let mut actor = Actor {
@@ -125,6 +135,7 @@ impl DistributedHerder {
             keeper: None,
             forwarded: Forwarded::default(),
             answers,
+            fencing: BTreeMap::new(),
             waiting: Vec::new(),
             elected: false,
             joined: false,

@@ -20,6 +20,8 @@ pub(crate) enum Observed {
     Topic { connector: String, task: u32, topic: String },
     /// What an assignment took away has ended, and its statuses are stored.
     Released { revision: u64 },
+    /// What earlier tasks of a connector have left is fenced; so many are there from now on.
+    TasksFenced { connector: String, tasks: u32, result: Result<(), String> },
     /// Everything has ended after the lease was lost.
     Fenced,
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::{
     Refusal, Restart, TargetState,
     actor::{Actor, Reply, Waiting},
-    events::Event,
+    events::{Event, Observed},
     offsets,
 };
 use crate::storage::{Answer, OffsetChanges, Replaces, Request, RestartOrder, Stored, Told};
@@ -38,6 +38,7 @@ impl Actor {
             Request::Level { logger, level } => {
                 self.write(vec![Stored::Logger { name: logger, level }]).await.map(done)
             }
+            Request::Fence { name } => return self.fence_tasks(name, reply),
             Request::Tasks { name, configs } => {
                 let event = Event::Tasks { connector: name, configs };
                 self.handle(event).await.map_err(Refusal::Failed).map(done)
@@ -97,13 +98,60 @@ impl Actor {
             return;
         }
         let (go, ended) = oneshot::channel();
+        let fenced = connector.wanted.fenced.unwrap_or(0);
+        let config = connector.config.clone();
         self.waiting.push(Waiting { connector: name.clone(), go });
         self.unbalanced = true;
-        let (context, config) = (self.worker.shared_context(), connector.config.clone());
+        let context = self.worker.shared_context();
         tokio::spawn(async move {
-            let altered = offsets::alter(&context, ended, &name, &config, offsets).await;
+            let altered = offsets::alter(&context, ended, fenced, &name, &config, offsets).await;
             let _ = reply.send(altered.map(Answer::Altered));
         });
+    }
+
+    /// Fences what earlier tasks of a source have left, once for all tasks that ask.
+    fn fence_tasks(&mut self, connector: String, reply: Reply) {
+        let Some((before, tasks)) = self.model.to_fence(&connector) else {
+            let _ = reply.send(Ok(Answer::Done));
+            return;
+        };
+        let waiting = self.fencing.entry(connector.clone()).or_default();
+        waiting.push(reply);
+        if waiting.len() > 1 {
+            return;
+        }
+        let context = self.worker.shared_context();
+        tokio::spawn(async move {
+            let id = |task| context.config.transactional_id(&connector, task);
+            let ids: Vec<_> = (0..before).map(id).collect();
+            let result = context.transport.fence(&ids).await.map_err(|e| e.trace());
+            // The herder has gone: the next leader is asked.
+            let _ = context.observed.send(Observed::TasksFenced { connector, tasks, result });
+        });
+    }
+
+    /// Remembers that earlier tasks are fenced, and lets the new ones go on.
+    pub(super) async fn tasks_fenced(
+        &mut self,
+        name: String,
+        tasks: u32,
+        result: Result<(), String>,
+    ) {
+        let waiting = self.fencing.remove(&name).unwrap_or_default();
+        // Configured anew meanwhile, there is more to fence: the tasks ask again.
+        let current = self.model.to_fence(&name).is_some_and(|(_, now)| now == tasks);
+        let result = match result {
+            Ok(()) if current => match self.write(vec![Stored::Fenced { name, tasks }]).await {
+                Ok(()) => Ok(()),
+                Err(refusal) => Err(refusal.to_string()),
+            },
+            Ok(()) => Err("the tasks were configured anew meanwhile".to_owned()),
+            Err(error) => Err(error),
+        };
+        for reply in waiting {
+            let answer = result.clone().map(|()| Answer::Done);
+            let _ = reply.send(answer.map_err(|e| Refusal::Failed(Error::connection(e))));
+        }
     }
 
     async fn put(

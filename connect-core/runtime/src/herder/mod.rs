@@ -28,6 +28,7 @@ use connect_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+pub(crate) use actor::Command;
 pub use distributed::{DistributedHerder, Options};
 pub(crate) use events::Observed;
 

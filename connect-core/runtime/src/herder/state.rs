@@ -147,7 +147,12 @@ impl Model {
                 // A commit whose tasks are not all there is one that compaction has torn: as the JVM's, wait for
                 // the connector to write them again.
                 wanted.tasks = (0..tasks).map_while(config).collect();
+                wanted.unfenced = true;
                 self.start_tasks(&name, effects);
+            }
+            Stored::Fenced { name, tasks } => {
+                let wanted = self.wanted(&name);
+                (wanted.fenced, wanted.unfenced) = (Some(tasks), false);
             }
             // The actor's: it has no part in what runs.
             Stored::Logger { .. } => {}
@@ -428,7 +433,7 @@ impl Model {
                 return;
             }
             // The actor's.
-            Observed::Released { .. } | Observed::Fenced => return,
+            Observed::Released { .. } | Observed::TasksFenced { .. } | Observed::Fenced => return,
             Observed::Topic { connector: name, task, topic } => {
                 let Some(connector) = self.connectors.get_mut(&name) else { return };
                 if connector.topics.insert(topic.clone()) {
@@ -491,6 +496,16 @@ impl Model {
         }
         self.changed.insert(name.clone());
         effects.push(Effect::Status(subject, None));
+    }
+
+    /// How many tasks are to be fenced before new ones start, and how many those are; none if there is nothing to fence
+    /// (`DistributedHerder.doFenceZombieSourceTasks`).
+    pub(crate) fn to_fence(&self, name: &str) -> Option<(u32, u32)> {
+        let wanted = &self.connectors.get(name)?.wanted;
+        let now = wanted.tasks.len() as u32;
+        // A task that was and is the only one fences itself.
+        let before = wanted.fenced.filter(|before| (*before, now) != (1, 1)).unwrap_or(0);
+        wanted.unfenced.then_some((before, now))
     }
 
     /// What a restart covers: the connector's instance, and tasks.

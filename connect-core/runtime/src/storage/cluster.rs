@@ -91,6 +91,10 @@ pub(crate) enum Request {
         logger: String,
         level: Level,
     },
+    /// What earlier tasks of a source have left is to be fenced (KIP-618).
+    Fence {
+        name: String,
+    },
     /// A connector has found its work and cut it into tasks.
     Tasks {
         name: String,

@@ -12,5 +12,5 @@ pub(crate) use cluster::{
 };
 pub(crate) use configs::{ConfigStore, Stored};
 pub(crate) use log::StateLog;
-pub(crate) use offsets::OffsetStore;
+pub(crate) use offsets::{ConnectorOffsets, OffsetStore};
 pub(crate) use statuses::{StatusChange, StatusStore, Subject};

@@ -11,6 +11,7 @@ mod sink_task;
 mod source_batch;
 mod source_task;
 mod topics;
+mod transactions;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -22,7 +23,7 @@ use connect_core::{
     transport::Transport,
 };
 use tokio::{
-    sync::mpsc::UnboundedSender,
+    sync::mpsc::{self, UnboundedSender},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{self, ConnectorConfig, below},
     errors::Classes,
-    herder::Observed,
+    herder::{Command, Observed},
     providers::Providers,
     storage::{OffsetStore, Subject},
 };
@@ -55,6 +56,8 @@ pub(crate) struct Context {
     pub(crate) observed: UnboundedSender<Observed>,
     pub(crate) topics: TopicTracker,
     pub(crate) lease: Lease,
+    /// For the leader, who may be elsewhere.
+    pub(crate) requests: mpsc::Sender<Command>,
 }
 
 impl Context {
