@@ -13,16 +13,20 @@ use connect_core::{
 };
 use rdkafka::{
     Message, Offset, TopicPartitionList,
-    admin::AdminClient,
-    client::DefaultClientContext,
-    config::ClientConfig,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
 use tokio::sync::mpsc;
 
-use crate::{REQUEST_TIMEOUT, blocking, config, config_error, request_error};
+use crate::{
+    REQUEST_TIMEOUT, admin, blocking,
+    config::Prepared,
+    config_error,
+    context::{Asking, Trouble},
+    oauth::{Logins, Supply},
+    request_error,
+};
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
@@ -37,30 +41,37 @@ enum Event {
 
 pub(crate) struct KafkaReader {
     /// A connection of its own for asking where the end is: on the reader's, the question would wait behind a fetch.
-    admin: Arc<AdminClient<DefaultClientContext>>,
+    admin: Arc<admin::Client>,
     topic: String,
     events: mpsc::UnboundedReceiver<Event>,
     /// Next offset and whether the end was seen since, by partition.
     progress: Vec<(i64, bool)>,
     /// Read while looking for the end, not yet handed out.
     ahead: Vec<Entry>,
+    _tokens: Supply,
 }
 
 impl KafkaReader {
     pub(crate) fn open(
-        client: &ClientConfig,
-        admin: Arc<AdminClient<DefaultClientContext>>,
+        prepared: Prepared,
+        logins: &Logins,
+        admin: Arc<admin::Client>,
         topic: &str,
         partitions: i32,
     ) -> Result<Self> {
-        let mut config = config::consumer(client, &format!("reader-{topic}"));
+        let Prepared { mut config, login } = prepared;
         config
-            // librdkafka wants one; without subscription and commits no group comes to exist.
-            .set("group.id", "ferrovia-reader")
             .set("enable.partition.eof", "true")
+            // Offsets that a transaction has not made visible yet are not there.
+            .set("isolation.level", "read_committed")
             .set("allow.auto.create.topics", "false")
             .set("fetch.wait.max.ms", "100");
-        let client: BaseConsumer = config.create().map_err(config_error)?;
+        let trouble = Trouble::default();
+        let client: BaseConsumer<Asking> =
+            config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
+        let client = Arc::new(client);
+        let tokens = logins.supply(login)?;
+        tokens.join(&client, &trouble);
         let mut assignment = TopicPartitionList::new();
         for partition in 0..partitions {
             assignment
@@ -74,7 +85,8 @@ impl KafkaReader {
             .spawn(move || poll(&client, &sender))
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
         let progress = vec![(0, false); partitions as usize];
-        Ok(Self { admin, topic: topic.to_owned(), events, progress, ahead: Vec::new() })
+        let (topic, ahead) = (topic.to_owned(), Vec::new());
+        Ok(Self { admin, topic, events, progress, ahead, _tokens: tokens })
     }
 
     fn take(&mut self, event: Event) {
@@ -90,11 +102,7 @@ impl KafkaReader {
 
 /// First and next offset of a partition. Waits while the partition has no leader: one that was just created, or
 /// whose broker has just died, gets one soon.
-fn watermarks(
-    client: &AdminClient<DefaultClientContext>,
-    topic: &str,
-    partition: i32,
-) -> Result<(i64, i64)> {
+fn watermarks(client: &admin::Client, topic: &str, partition: i32) -> Result<(i64, i64)> {
     use RDKafkaErrorCode as Code;
     let deadline = Instant::now() + REQUEST_TIMEOUT;
     loop {
@@ -119,7 +127,7 @@ fn watermarks(
     }
 }
 
-fn poll(client: &BaseConsumer, events: &mpsc::UnboundedSender<Event>) {
+fn poll(client: &BaseConsumer<Asking>, events: &mpsc::UnboundedSender<Event>) {
     while !events.is_closed() {
         let event = match client.poll(POLL) {
             None => continue,
