@@ -211,6 +211,11 @@ fn fatal(error: KafkaError, trouble: &Trouble) -> Option<Error> {
             })
         }
         Some(Code::PartitionEOF) => None,
+        // Waited for, as the JVM does; librdkafka's words name it, once.
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+            tracing::warn!(reason = trouble.last(), "a topic is not there; waiting for it");
+            None
+        }
         _ => {
             tracing::debug!(%error, "the consumer recovers by itself");
             None

@@ -10,7 +10,7 @@ use rdkafka::{
 use tokio::sync::watch;
 
 /// How long a client that was refused may still be let in: by another broker, or because its account is just being made.
-const DOUBT: Duration = Duration::from_secs(2);
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// What a client's connections suffer from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,9 +61,12 @@ impl Trouble {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
             Some(Code::Authentication | Code::SaslAuthenticationFailed) => self.denied(reason),
-            Some(Code::SSL) if is_final(reason) => self.denied(reason),
-            // It says less than what came before it.
-            Some(Code::AllBrokersDown) => {}
+            // With TLS 1.3 a broker refuses a certificate only after the handshake.
+            Some(Code::SSL | Code::BrokerTransportFailure) if is_final(reason) => {
+                self.denied(reason);
+            }
+            // They say less than what came before them.
+            Some(Code::AllBrokersDown | Code::PartitionEOF) => {}
             _ => self.seen(reason),
         }
     }
@@ -126,9 +129,9 @@ impl Trouble {
     }
 }
 
-/// Whether a TLS handshake that failed so fails the next time, too.
+/// Whether TLS that failed so fails the next time, too.
 fn is_final(reason: &str) -> bool {
-    ["certificate verify failed", "alert", "wrong version number"]
+    ["certificate verify failed", "tls alert", "wrong version number"]
         .iter()
         .any(|sign| reason.contains(sign))
 }

@@ -17,7 +17,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     error::KafkaError,
     message::{DeliveryResult, Header, Message as _, OwnedHeaders},
-    producer::{BaseRecord, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer},
     types::RDKafkaErrorCode,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -172,6 +172,13 @@ impl Producer for KafkaProducer {
         }
         pending.finished(1);
         Ok(durable_when(wait, self.trouble.clone()))
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        // Nobody waits for what is left; without this it would be tried for ever.
+        self.client.purge(PurgeConfig::default().queue().inflight());
     }
 }
 

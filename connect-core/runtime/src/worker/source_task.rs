@@ -7,15 +7,15 @@ use connect_core::{
     error::{Error, Result},
     plugin::{Connected, DynSourceTask, ErasedBatch, Plugin},
     source::Polled,
-    transport::{Append, Durable, Producer},
+    transport::{Append, Durable, Producer, Transport},
 };
 use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
 use serde_json::Value as Json;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Backoff, Context, Runner, chain::Chain, classes, client_properties, codec::Codec,
-    connector::PARTITIONS, source_batch::Pipeline, topics::TaskTopics,
+    Backoff, Context, Runner, administrator, chain::Chain, classes, client_properties,
+    codec::Codec, connector::PARTITIONS, source_batch::Pipeline, topics::TaskTopics,
 };
 use crate::{
     config::{ConnectorConfig, QueueConfig},
@@ -72,8 +72,9 @@ pub(super) async fn run(
     let Some(source) = runner.retrying("starting the task", open).await? else { return Ok(()) };
     let client = client_properties(context, "producer", &config);
     let (id, classes) = ((name, task), classes(context, &common));
-    let policy =
-        ErrorPolicy::open(&*context.transport, id, &common, &queue, classes, &client).await?;
+    let admin = administrator(context, &config).await?;
+    let creator = admin.as_deref().unwrap_or(&*context.transport);
+    let policy = ErrorPolicy::open(creator, id, &common, &queue, classes, &client).await?;
     let client_id = format!("connector-producer-{name}-{task}");
     let producer = context.transport.producer(&client_id, &client).await?;
     runner.running(plugin);
@@ -83,6 +84,7 @@ pub(super) async fn run(
         source,
         pipeline: Pipeline { chain, codec, retry: RetryPolicy::new(&common), policy },
         creation,
+        admin,
         topics: context.topics.task(),
         producer,
         context,
@@ -102,6 +104,8 @@ struct SourceLoop<'r> {
     source: Box<dyn DynSourceTask>,
     pipeline: Pipeline,
     creation: Option<TopicCreation>,
+    /// Creates topics, where the connector says by which client.
+    admin: Option<Box<dyn Transport>>,
     topics: TaskTopics,
     producer: Box<dyn Producer>,
     context: &'r Context,
@@ -182,7 +186,8 @@ impl SourceLoop<'_> {
         let messages = self.pipeline.messages(records, &topic, &partition).await?;
         for (topic, _) in &messages {
             if let Some(creation) = &mut self.creation {
-                creation.ensure(&*self.context.transport, topic).await?;
+                let creator = self.admin.as_deref().unwrap_or(&*self.context.transport);
+                creation.ensure(creator, topic).await?;
             }
             if self.topics.is_new(topic) {
                 let (connector, topic) = (self.name.to_owned(), topic.to_string());
