@@ -166,7 +166,8 @@ fn open_transport(config: &Worker) -> anyhow::Result<Arc<dyn Transport>> {
     match &config.config.bootstrap_servers {
         Some(servers) => {
             let servers = config.config.resolve.rewrite(servers);
-            let transport = KafkaTransport::new(&servers, &config.client_properties());
+            let (shared, admin) = (config.client_properties(), config.admin_properties());
+            let transport = KafkaTransport::with_admin(&servers, &shared, &admin);
             Ok(Arc::new(transport.context("cannot set up the Kafka clients")?))
         }
         None => {

@@ -29,7 +29,8 @@ pub(crate) fn run(once: bool) -> Result<()> {
     );
     ports_are_free()?;
     screen::heading("Preparing");
-    let tools = [apt::GCC, apt::GXX, apt::MAKE, apt::ZLIB, apt::POSTGRESQL, apt::MARIADB];
+    let tools =
+        [apt::GCC, apt::GXX, apt::MAKE, apt::PERL, apt::ZLIB, apt::POSTGRESQL, apt::MARIADB];
     apt::ensure(&tools)?;
     let programs = build::programs(&["api", "examples"], Profile::Release)?;
     interrupt::install()?;

@@ -61,9 +61,12 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn docs() -> Result<()> {
     apt::ensure(&[apt::POSTGRESQL, apt::MARIADB])?;
     let types = "types::";
-    for (package, tests) in
-        [("api", "reference"), ("connectors-postgres", types), ("connectors-mysql", types)]
-    {
+    for (package, tests) in [
+        ("api", "reference"),
+        ("connect-core-kafka", "reference"),
+        ("connectors-postgres", types),
+        ("connectors-mysql", types),
+    ] {
         let mut test = cargo();
         test.args(["test", "-p", package, "--test", "it", tests]).env("UPDATE_DOCS", "1");
         status(&mut test)?;
@@ -72,7 +75,15 @@ pub(crate) fn docs() -> Result<()> {
 }
 
 fn install() -> Result<()> {
-    apt::ensure(&[apt::GCC, apt::GXX, apt::MAKE, apt::ZLIB, apt::POSTGRESQL, apt::MARIADB])?;
+    apt::ensure(&[
+        apt::GCC,
+        apt::GXX,
+        apt::MAKE,
+        apt::PERL,
+        apt::ZLIB,
+        apt::POSTGRESQL,
+        apt::MARIADB,
+    ])?;
     apt::ensure(&[apt::JAVA, apt::MAVEN, apt::MMDEBSTRAP])?;
     // Downloads belong here, not into the deadlines of tests.
     KafkaOptions::install()?;

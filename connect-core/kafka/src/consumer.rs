@@ -19,7 +19,7 @@ use connect_core::{
 };
 use rdkafka::{
     ClientContext, Message as _, Offset, TopicPartitionList,
-    config::ClientConfig,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
     error::KafkaError,
     message::{BorrowedMessage, Headers},
@@ -27,7 +27,14 @@ use rdkafka::{
 };
 use tokio::sync::mpsc;
 
-use crate::{REQUEST_TIMEOUT, blocking as run_blocking, config, config_error, request_error};
+use crate::{
+    REQUEST_TIMEOUT, blocking as run_blocking,
+    config::Prepared,
+    config_error,
+    context::{Trouble, log},
+    oauth::{Logins, Supply},
+    permission, request_error,
+};
 
 /// A batch is closed when it holds this many bytes.
 const BATCH_BYTES: usize = 4 << 20;
@@ -42,9 +49,17 @@ struct Rebalances {
     /// Answered by the next fetch: the offsets to start from, where the task knows better than the group.
     resumed: Mutex<blocking::Receiver<Offsets>>,
     closed: Arc<AtomicBool>,
+    trouble: Trouble,
 }
 
-impl ClientContext for Rebalances {}
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.trouble.hear(&error, reason);
+    }
+}
 
 impl Rebalances {
     /// Sends the event and waits for the fetch after the one that returned it.
@@ -109,13 +124,18 @@ pub(crate) struct KafkaConsumer {
     /// Whether the polling thread waits for the next fetch, and with which offsets it will be told to go on.
     rebalancing: Option<Offsets>,
     closed: Arc<AtomicBool>,
+    trouble: Trouble,
+    _tokens: Supply,
 }
 
 impl KafkaConsumer {
-    pub(crate) fn open(client: &ClientConfig, options: ConsumerOptions) -> Result<Self> {
-        let mut config = config::consumer(client, &options.client_id);
-        config.set("group.id", &options.group);
-        config::overrides(&mut config, &options.properties);
+    pub(crate) fn open(
+        prepared: Prepared,
+        options: ConsumerOptions,
+        logins: &Logins,
+    ) -> Result<Self> {
+        let Prepared { config, login } = prepared;
+        let trouble = Trouble::default();
         let (events, receiver) = mpsc::channel(1);
         let (resume, resumed) = blocking::channel();
         let closed = Arc::new(AtomicBool::new(false));
@@ -123,8 +143,12 @@ impl KafkaConsumer {
             events: events.clone(),
             resumed: Mutex::new(resumed),
             closed: Arc::clone(&closed),
+            trouble: trouble.clone(),
         };
         let client: Client = config.create_with_context(context).map_err(config_error)?;
+        let client = Arc::new(client);
+        let tokens = logins.supply(login)?;
+        tokens.join(&client, &trouble);
         let pattern;
         let topics: Vec<&str> = match &options.subscription {
             Subscription::Topics(topics) => topics.iter().map(String::as_str).collect(),
@@ -134,13 +158,13 @@ impl KafkaConsumer {
             }
         };
         client.subscribe(&topics).map_err(|e| request_error("cannot subscribe", e))?;
-        let client = Arc::new(client);
         let (polled, ended, max) = (Arc::clone(&client), Arc::clone(&closed), options.max_messages);
         std::thread::Builder::new()
             .name(format!("fetch-{}", options.client_id))
             .spawn(move || poll(&polled, &events, &ended, max))
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
-        Ok(Self { client, events: receiver, resume, rebalancing: None, closed })
+        let (events, rebalancing, _tokens) = (receiver, None, tokens);
+        Ok(Self { client, events, resume, rebalancing, closed, trouble, _tokens })
     }
 }
 
@@ -153,7 +177,7 @@ fn poll(client: &Client, events: &mpsc::Sender<Result<Fetch>>, closed: &AtomicBo
             match polled {
                 Ok(message) => batch.push(&message),
                 Err(error) => {
-                    if let Some(error) = fatal(error)
+                    if let Some(error) = fatal(error, &client.context().trouble)
                         && events.blocking_send(Err(error)).is_err()
                     {
                         return;
@@ -172,16 +196,26 @@ fn poll(client: &Client, events: &mpsc::Sender<Result<Fetch>>, closed: &AtomicBo
 }
 
 /// The error to report, if the client doesn't recover from it by itself.
-fn fatal(error: KafkaError) -> Option<Error> {
+fn fatal(error: KafkaError, trouble: &Trouble) -> Option<Error> {
     use RDKafkaErrorCode as Code;
-    match error.rdkafka_error_code() {
-        Some(
-            Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::Fatal
-            | Code::Authentication,
-        ) => Some(request_error("cannot fetch", error)),
+    let code = error.rdkafka_error_code();
+    match code {
+        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::Fatal) => {
+            let failed = request_error("cannot fetch", error);
+            let needed = "READ on the topic; where it is missing, CREATE on it or on the cluster";
+            let failed = permission(failed, code, needed);
+            // librdkafka's words name the topic.
+            Some(match trouble.last() {
+                Some(reason) => failed.context("reason", reason),
+                None => failed,
+            })
+        }
         Some(Code::PartitionEOF) => None,
+        // Waited for, as the JVM does; librdkafka's words name it, once.
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+            tracing::warn!(reason = trouble.last(), "a topic is not there; waiting for it");
+            None
+        }
         _ => {
             tracing::debug!(%error, "the consumer recovers by itself");
             None
@@ -263,9 +297,14 @@ impl Consumer for KafkaConsumer {
             // The thread is gone only if it failed, which the channel tells next.
             let _ = self.resume.send(offsets);
         }
-        let event = self.events.recv().await;
+        let event = tokio::select! {
+            biased;
+            event = self.events.recv() => event,
+            refused = self.trouble.until_denied() => return Err(refused),
+        };
         let fetch =
             event.unwrap_or_else(|| Err(Error::internal("the consumer's thread has ended")))?;
+        self.trouble.over();
         if !matches!(fetch, Fetch::Messages(_)) {
             self.rebalancing = Some(Offsets::new());
         }

@@ -1,8 +1,12 @@
 //! The transport on Apache Kafka, by librdkafka. The only crate that links it for connect (invariant 5).
 
+mod admin;
 mod config;
 mod consumer;
+mod context;
+mod groups;
 mod membership;
+mod oauth;
 mod producer;
 mod reader;
 mod transactional;
@@ -18,28 +22,24 @@ use connect_core::{
         TopicDescription, Transport,
     },
 };
-use rdkafka::{
-    Offset, TopicPartitionList,
-    admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication},
-    client::DefaultClientContext,
-    config::ClientConfig,
-    consumer::{BaseConsumer, CommitMode, Consumer as _},
-    error::KafkaError,
-    types::RDKafkaErrorCode,
-};
+use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
+
+pub use config::reference;
+
+use admin::Admin;
+use config::Clients;
+use oauth::Logins;
 
 /// How long one request to the brokers may take before it is reported as a retriable error.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Pause between two looks for a topic that was created.
-const METADATA_PAUSE: Duration = Duration::from_millis(50);
-
 /// A Kafka cluster.
 pub struct KafkaTransport {
-    client: ClientConfig,
-    admin: Arc<AdminClient<DefaultClientContext>>,
-    /// Asks about topics: a consumer, since a producer's question makes the brokers create the topic.
-    metadata: Arc<BaseConsumer>,
+    clients: Clients,
+    /// Keys of the admin client alone.
+    admin_properties: BTreeMap<String, String>,
+    admin: Admin,
+    logins: Arc<Logins>,
 }
 
 impl KafkaTransport {
@@ -47,46 +47,30 @@ impl KafkaTransport {
     /// share, such as `security.protocol`. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](connect_core::error::ErrorKind::Config) for a setting that librdkafka doesn't know
-    /// or take.
+    /// [`ErrorKind::Config`](connect_core::error::ErrorKind::Config) for a setting that cannot be had, naming it.
     pub fn new(bootstrap_servers: &str, properties: &BTreeMap<String, String>) -> Result<Self> {
-        let client = config::client(bootstrap_servers, properties);
-        let mut asking = client.clone();
-        // The end of a partition is where transactions that are open will end, too.
-        asking.set("isolation.level", "read_uncommitted");
-        let admin = asking.create().map_err(config_error)?;
-        asking.set("allow.auto.create.topics", "false").set("isolation.level", "read_committed");
-        let metadata = asking.create().map_err(config_error)?;
-        Ok(Self { client, admin: Arc::new(admin), metadata: Arc::new(metadata) })
+        Self::with_admin(bootstrap_servers, properties, &BTreeMap::new())
     }
 
-    /// Waits until the brokers tell of a topic that one of them has just created.
-    async fn await_topic(&self, name: &str) -> Result<()> {
-        let told = async {
-            loop {
-                if self.partitions(name).await?.is_some() {
-                    return Ok(());
-                }
-                tokio::time::sleep(METADATA_PAUSE).await;
-            }
-        };
-        let late = |_| Error::connection("the topic was created, but no broker tells of it");
-        tokio::time::timeout(REQUEST_TIMEOUT, told).await.map_err(late)?
+    /// The same, with settings of the client that asks about topics and creates them (`admin.`).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_admin(
+        bootstrap_servers: &str,
+        properties: &BTreeMap<String, String>,
+        admin: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        Self::open(Clients::new(bootstrap_servers, properties), admin.clone(), Arc::default())
     }
 
-    /// The number of partitions of a topic, if it exists.
-    async fn partitions(&self, topic: &str) -> Result<Option<i32>> {
-        let (metadata, topic) = (Arc::clone(&self.metadata), topic.to_owned());
-        blocking(move || partitions(&metadata, &topic)).await
-    }
-
-    /// Runs a blocking call of librdkafka away from the async threads.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&AdminClient<DefaultClientContext>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let admin = Arc::clone(&self.admin);
-        blocking(move || call(&admin)).await
+    fn open(
+        clients: Clients,
+        admin_properties: BTreeMap<String, String>,
+        logins: Arc<Logins>,
+    ) -> Result<Self> {
+        let admin = Admin::open(clients.with(&admin_properties).admin()?, &logins)?;
+        Ok(Self { clients, admin_properties, admin, logins })
     }
 }
 
@@ -99,9 +83,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .map_err(|e| Error::internal("a call of librdkafka panicked").with_source(e))?
 }
 
-/// An error of creating a client: a wrong setting.
+/// An error of creating a client: settings that don't go together.
 pub(crate) fn config_error(error: KafkaError) -> Error {
-    Error::config("the Kafka client refuses its configuration").with_source(error)
+    let message = "the Kafka client refuses its configuration";
+    match error {
+        // It would repeat the value, which may be a password.
+        KafkaError::ClientConfig(_, _, key, _) => Error::config(message).context("key", key),
+        error => Error::config(message).with_source(error),
+    }
 }
 
 /// An error of a request: retriable unless the broker's answer is final.
@@ -126,52 +115,47 @@ pub(crate) fn request_error(message: &'static str, error: KafkaError) -> Error {
     error_.with_source(error)
 }
 
+/// What a principal lacks where the brokers forbid to do so with a topic or a group.
+pub(crate) fn permission(
+    error: Error,
+    cause: Option<RDKafkaErrorCode>,
+    topic: &'static str,
+) -> Error {
+    use RDKafkaErrorCode as Code;
+    match cause {
+        Some(Code::TopicAuthorizationFailed) => error.context("missing permission", topic),
+        Some(Code::GroupAuthorizationFailed) => {
+            error.context("missing permission", "READ on the group")
+        }
+        _ => error,
+    }
+}
+
 #[async_trait]
 impl Transport for KafkaTransport {
     async fn cluster_id(&self) -> Result<String> {
-        self.blocking(|admin| {
-            let id = admin.inner().fetch_cluster_id(REQUEST_TIMEOUT);
-            id.ok_or_else(|| Error::connection("no Kafka broker answers"))
-        })
-        .await
+        self.admin.cluster_id().await
     }
 
     async fn create_topic(&self, topic: &NewTopic) -> Result<bool> {
-        let mut new = admin::NewTopic::new(
-            &topic.name,
-            topic.partitions.unwrap_or(-1),
-            TopicReplication::Fixed(i32::from(topic.replication_factor.unwrap_or(-1))),
-        );
-        if topic.compacted {
-            new = new.set("cleanup.policy", "compact");
-        }
-        for (key, value) in &topic.properties {
-            new = new.set(key, value);
-        }
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        let results = self.admin.create_topics([&new], &options).await;
-        let failed = |e| request_error("cannot create topic", e).context("topic", &topic.name);
-        match results.map_err(failed)?.pop() {
-            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
-            Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
-            _ => {
-                self.await_topic(&topic.name).await?;
-                Ok(true)
-            }
-        }
+        self.admin.create_topic(topic).await
     }
 
     async fn topic(&self, name: &str) -> Result<Option<TopicDescription>> {
-        let partitions = self.partitions(name).await?;
-        let Some(partitions) = partitions else { return Ok(None) };
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        let resource = ResourceSpecifier::Topic(name);
-        // Describing may be forbidden where reading is not: then the policy is unknown.
-        let described = self.admin.describe_configs([&resource], &options).await;
-        let compacted = described.ok().and_then(|mut all| all.pop()?.ok()).and_then(|resource| {
-            resource.get("cleanup.policy")?.value.as_ref().map(|policy| policy.contains("compact"))
-        });
-        Ok(Some(TopicDescription { partitions, compacted }))
+        self.admin.topic(name).await
+    }
+
+    async fn administrator(
+        &self,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Option<Box<dyn Transport>>> {
+        if properties.is_empty() {
+            return Ok(None);
+        }
+        let mut own = self.admin_properties.clone();
+        own.extend(properties.clone());
+        let (clients, logins) = (self.clients.clone(), Arc::clone(&self.logins));
+        Ok(Some(Box::new(Self::open(clients, own, logins)?)))
     }
 
     async fn producer(
@@ -179,8 +163,8 @@ impl Transport for KafkaTransport {
         client_id: &str,
         properties: &BTreeMap<String, String>,
     ) -> Result<Box<dyn Producer>> {
-        let config = config::producer(&self.client, client_id, properties);
-        Ok(Box::new(producer::KafkaProducer::open(&config)?))
+        let prepared = self.clients.producer(client_id, properties)?;
+        Ok(Box::new(producer::KafkaProducer::open(prepared, &self.logins)?))
     }
 
     async fn transactional(
@@ -189,47 +173,47 @@ impl Transport for KafkaTransport {
         client_id: &str,
         properties: &BTreeMap<String, String>,
     ) -> Result<Box<dyn Producer>> {
-        let mut config = config::producer(&self.client, client_id, properties);
-        config.set("transactional.id", transactional_id);
-        Ok(Box::new(transactional::TransactionalProducer::open(config).await?))
+        let prepared = self.clients.producer(client_id, properties)?;
+        let producer =
+            transactional::TransactionalProducer::open(prepared, &self.logins, transactional_id);
+        Ok(Box::new(producer.await?))
     }
 
     /// As `Admin.fenceProducers`, which librdkafka lacks: a producer that does nothing but begin.
     async fn fence(&self, transactional_ids: &[String]) -> Result<()> {
-        let fence = |id: &String| {
-            let client_id = format!("fence-{id}");
-            let mut config = config::producer(&self.client, &client_id, &BTreeMap::new());
-            config.set("transactional.id", id);
-            transactional::TransactionalProducer::open(config)
+        let fence = async |id: &String| {
+            let prepared = self.clients.producer(&format!("fence-{id}"), &BTreeMap::new())?;
+            transactional::TransactionalProducer::open(prepared, &self.logins, id).await
         };
         futures_util::future::try_join_all(transactional_ids.iter().map(fence)).await.map(drop)
     }
 
     async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>> {
-        Ok(Box::new(membership::KafkaMembership::join(&self.client, options)?))
+        let MembershipOptions { group, member, properties, .. } = &options;
+        let prepared = self.clients.consumer(member, group, properties)?;
+        Ok(Box::new(membership::KafkaMembership::join(prepared, options, &self.logins)?))
     }
 
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
-        Ok(Box::new(consumer::KafkaConsumer::open(&self.client, options)?))
+        let ConsumerOptions { client_id, group, properties, .. } = &options;
+        let prepared = self.clients.consumer(client_id, group, properties)?;
+        Ok(Box::new(consumer::KafkaConsumer::open(prepared, options, &self.logins)?))
     }
 
     async fn reader(&self, topic: &str) -> Result<Box<dyn Reader>> {
-        let partitions = self.partitions(topic).await?;
+        let partitions = self.admin.partitions(topic).await?;
         let partitions = partitions
             .ok_or_else(|| Error::refused("topic does not exist").context("topic", topic))?;
-        Ok(Box::new(reader::KafkaReader::open(
-            &self.client,
-            Arc::clone(&self.admin),
-            Arc::clone(&self.metadata),
-            topic,
-            partitions,
-        )?))
+        let name = format!("reader-{topic}");
+        // librdkafka wants a group; without subscription and commits none comes to exist.
+        let prepared = self.clients.consumer(&name, "ferrovia-reader", &BTreeMap::new())?;
+        let reader =
+            reader::KafkaReader::open(prepared, &self.logins, &self.admin, topic, partitions)?;
+        Ok(Box::new(reader))
     }
 
     async fn committed(&self, group: &str) -> Result<Offsets> {
-        let mut config = self.client.clone();
-        config.set("group.id", group).set("enable.auto.commit", "false");
-        blocking(move || committed(&config)).await
+        groups::committed(self.outside(group)?, &self.logins).await
     }
 
     async fn alter_committed(
@@ -243,69 +227,19 @@ impl Transport for KafkaTransport {
             for (tp, offset) in self.committed(group).await? {
                 kept.entry(tp).or_insert(Some(offset));
             }
-            self.delete_group(group).await?;
+            self.admin.delete_group(group).await?;
         }
         let kept: Offsets = kept.into_iter().filter_map(|(tp, o)| Some((tp, o?))).collect();
         if kept.is_empty() {
             return Ok(());
         }
-        let mut config = self.client.clone();
-        config.set("group.id", group).set("enable.auto.commit", "false");
-        blocking(move || commit(&config, &kept)).await
+        groups::commit(self.outside(group)?, &self.logins, kept).await
     }
 }
 
 impl KafkaTransport {
-    async fn delete_group(&self, group: &str) -> Result<()> {
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        let failed = |e| request_error("cannot delete a consumer group", e).context("group", group);
-        let results = self.admin.delete_groups(&[group], &options).await.map_err(failed)?;
-        match results.into_iter().next() {
-            Some(Err((_, RDKafkaErrorCode::GroupIdNotFound))) => Ok(()),
-            Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
-            _ => Ok(()),
-        }
+    /// A client that asks about a group.
+    fn outside(&self, group: &str) -> Result<config::Prepared> {
+        self.clients.consumer("ferrovia-groups", group, &BTreeMap::new())
     }
-}
-
-/// Commits from outside of the group, which the brokers allow while it has no members.
-fn commit(config: &ClientConfig, offsets: &Offsets) -> Result<()> {
-    let failed = |e| request_error("cannot alter the offsets of a consumer group", e);
-    let consumer: BaseConsumer = config.create().map_err(config_error)?;
-    let mut list = TopicPartitionList::new();
-    for (tp, offset) in offsets {
-        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(*offset))
-            .map_err(failed)?;
-    }
-    consumer.commit(&list, CommitMode::Sync).map_err(failed)
-}
-
-fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Option<i32>> {
-    let metadata = consumer
-        .fetch_metadata(Some(topic), REQUEST_TIMEOUT)
-        .map_err(|e| request_error("cannot describe topic", e).context("topic", topic))?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let found = found.filter(|found| found.error().is_none());
-    Ok(found.map(|found| found.partitions().len() as i32).filter(|n| *n > 0))
-}
-
-fn committed(config: &ClientConfig) -> Result<Offsets> {
-    let failed = |e| request_error("cannot read the offsets of a consumer group", e);
-    let consumer: BaseConsumer = config.create().map_err(config_error)?;
-    let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT).map_err(failed)?;
-    let mut asked = TopicPartitionList::new();
-    for topic in metadata.topics() {
-        for partition in topic.partitions() {
-            asked.add_partition(topic.name(), partition.id());
-        }
-    }
-    let answered = consumer.committed_offsets(asked, REQUEST_TIMEOUT).map_err(failed)?;
-    let offsets = answered.elements().into_iter().filter_map(|element| match element.offset() {
-        Offset::Offset(offset) => {
-            let (topic, partition) = (element.topic().into(), element.partition());
-            Some((TopicPartition { topic, partition }, offset))
-        }
-        _ => None,
-    });
-    Ok(offsets.collect())
 }

@@ -16,14 +16,21 @@ use connect_core::{
 };
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
-    config::ClientConfig,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
     error::KafkaError,
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 use tokio::sync::watch;
 
-use crate::{blocking, config, config_error, request_error};
+use crate::{
+    blocking,
+    config::Prepared,
+    config_error,
+    context::{Trouble, log},
+    oauth::{Logins, Supply},
+    request_error,
+};
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
@@ -35,9 +42,17 @@ type Client = BaseConsumer<Roles>;
 /// Hears of every rebalance: also of those that change nothing for this member.
 struct Roles {
     role: watch::Sender<Role>,
+    trouble: Trouble,
 }
 
-impl ClientContext for Roles {}
+impl ClientContext for Roles {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.trouble.hear(&error, reason);
+    }
+}
 
 impl ConsumerContext for Roles {
     fn rebalance(&self, consumer: &Client, err: RDKafkaRespErr, tpl: &mut TopicPartitionList) {
@@ -76,17 +91,19 @@ pub(crate) struct KafkaMembership {
     told: Role,
     failed: watch::Receiver<Option<String>>,
     closed: Arc<AtomicBool>,
+    _tokens: Supply,
 }
 
 impl KafkaMembership {
-    pub(crate) fn join(client: &ClientConfig, options: MembershipOptions) -> Result<Self> {
-        let mut config = config::consumer(client, &options.member);
-        config::overrides(&mut config, &options.properties);
+    pub(crate) fn join(
+        prepared: Prepared,
+        options: MembershipOptions,
+        logins: &Logins,
+    ) -> Result<Self> {
+        let Prepared { mut config, login } = prepared;
         let millis = |time: Duration| time.as_millis().to_string();
         let longest = options.rebalance_timeout.max(options.session_timeout);
         config
-            .set("client.id", &options.member)
-            .set("group.id", &options.group)
             .set("session.timeout.ms", millis(options.session_timeout))
             .set("heartbeat.interval.ms", millis(options.heartbeat_interval))
             .set("max.poll.interval.ms", millis(longest))
@@ -94,9 +111,13 @@ impl KafkaMembership {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("allow.auto.create.topics", "false");
         let (role, roles) = watch::channel(Role::Outside);
-        let client: Client = config.create_with_context(Roles { role }).map_err(config_error)?;
-        client.subscribe(&[&options.topic]).map_err(|e| request_error("cannot subscribe", e))?;
+        let trouble = Trouble::default();
+        let context = Roles { role, trouble: trouble.clone() };
+        let client: Client = config.create_with_context(context).map_err(config_error)?;
         let client = Arc::new(client);
+        let tokens = logins.supply(login)?;
+        tokens.join(&client, &trouble);
+        client.subscribe(&[&options.topic]).map_err(|e| request_error("cannot subscribe", e))?;
         let (failure, failed) = watch::channel(None);
         let closed = Arc::new(AtomicBool::new(false));
         let (polled, ended) = (Arc::clone(&client), Arc::clone(&closed));

@@ -14,20 +14,27 @@ use connect_core::{
 use futures_util::FutureExt;
 use rdkafka::{
     ClientContext,
-    config::ClientConfig,
+    config::RDKafkaLogLevel,
     error::KafkaError,
-    message::{DeliveryResult, Header, OwnedHeaders},
-    producer::{BaseRecord, ProducerContext, ThreadedProducer},
+    message::{DeliveryResult, Header, Message as _, OwnedHeaders},
+    producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer},
     types::RDKafkaErrorCode,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{config_error, request_error};
+use crate::{
+    config::Prepared,
+    config_error,
+    context::{Trouble, log},
+    oauth::{Logins, Supply},
+    permission, request_error,
+};
 
 /// What is still to be acknowledged of one append.
 pub(crate) struct Pending {
     left: AtomicUsize,
-    failed: Mutex<Option<KafkaError>>,
+    /// The first error, with the topic.
+    failed: Mutex<Option<(KafkaError, String)>>,
     done: Mutex<Option<oneshot::Sender<Result<()>>>>,
 }
 
@@ -43,8 +50,9 @@ impl Pending {
         (Arc::new(pending), receiver)
     }
 
-    fn failed(&self, error: KafkaError) {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    fn failed(&self, error: KafkaError, topic: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert_with(|| (error, topic.to_owned()));
     }
 
     fn finished(&self, messages: usize) {
@@ -53,7 +61,7 @@ impl Pending {
         }
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result = match failed {
-            Some(error) => Err(request_error("cannot append to the log", error)),
+            Some((error, topic)) => Err(append_error(error, &topic)),
             None => Ok(()),
         };
         if let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -63,18 +71,39 @@ impl Pending {
     }
 }
 
+fn append_error(error: KafkaError, topic: &str) -> Error {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    let failed = request_error("cannot append to the log", error).context("topic", topic);
+    let needed = "WRITE on the topic; where it is missing, CREATE on it or on the cluster";
+    let failed = permission(failed, code, needed);
+    match code {
+        Some(Code::MessageSizeTooLarge) => failed
+            .context("limits", "max.request.size of the producer, max.message.bytes of the topic"),
+        _ => failed,
+    }
+}
+
 /// Hears from librdkafka what became of each message.
 pub(crate) struct Deliveries {
     pub(crate) room: Arc<Notify>,
+    pub(crate) trouble: Trouble,
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.trouble.hear(&error, reason);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = Arc<Pending>;
     fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
-        if let Err((error, _)) = result {
-            pending.failed(error.clone());
+        if let Err((error, message)) = result {
+            pending.failed(error.clone(), message.topic());
         }
         pending.finished(1);
         self.room.notify_one();
@@ -95,17 +124,22 @@ pub(crate) struct KafkaProducer {
     client: Arc<Client>,
     room: Arc<Notify>,
     order: mpsc::UnboundedSender<Ordered>,
+    trouble: Trouble,
+    _tokens: Supply,
 }
 
 impl KafkaProducer {
-    pub(crate) fn open(config: &ClientConfig) -> Result<Self> {
-        let room = Arc::new(Notify::new());
-        let context = Deliveries { room: Arc::clone(&room) };
+    pub(crate) fn open(prepared: Prepared, logins: &Logins) -> Result<Self> {
+        let Prepared { config, login } = prepared;
+        let (room, trouble) = (Arc::new(Notify::new()), Trouble::default());
+        let context = Deliveries { room: Arc::clone(&room), trouble: trouble.clone() };
         let client: Client = config.create_with_context(context).map_err(config_error)?;
         let client = Arc::new(client);
+        let tokens = logins.supply(login)?;
+        tokens.join(&client, &trouble);
         let (order, receiver) = mpsc::unbounded_channel();
         tokio::spawn(commit_in_order(Arc::clone(&client), Arc::clone(&room), receiver));
-        Ok(Self { client, room, order })
+        Ok(Self { client, room, order, trouble, _tokens: tokens })
     }
 }
 
@@ -120,18 +154,37 @@ impl Producer for KafkaProducer {
         let mut sent = 0;
         for (topic, messages) in &append.messages {
             for message in messages {
-                if let Err(error) = send(&self.client, &self.room, topic, message, &pending).await {
+                let sending = send(&self.client, &self.room, topic, message, &pending);
+                let result = tokio::select! {
+                    biased;
+                    result = sending => result,
+                    // Nothing that waits will ever be sent, and no room come.
+                    refused = self.trouble.until_denied() => return Err(refused),
+                };
+                if let Err(error) = result {
                     // The rest was not sent: the append fails once the messages before have been answered.
-                    pending.failed(error);
+                    pending.failed(error, topic);
                     pending.finished(count - sent + 1);
-                    return Ok(wait.map(answered).boxed());
+                    return Ok(durable_when(wait, self.trouble.clone()));
                 }
                 sent += 1;
             }
         }
         pending.finished(1);
-        Ok(wait.map(answered).boxed())
+        Ok(durable_when(wait, self.trouble.clone()))
     }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        // Nobody waits for what is left; without this it would be tried for ever.
+        self.client.purge(PurgeConfig::default().queue().inflight());
+    }
+}
+
+/// Waits for the brokers' answer, but no longer than until they have refused the client.
+fn durable_when(wait: oneshot::Receiver<Result<()>>, trouble: Trouble) -> Durable {
+    async move { trouble.unless_denied(wait.map(answered)).await }.boxed()
 }
 
 fn answered(result: Result<Result<()>, oneshot::error::RecvError>) -> Result<()> {

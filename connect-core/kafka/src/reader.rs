@@ -14,8 +14,7 @@ use connect_core::{
 };
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
-    admin::AdminClient,
-    client::{Client, DefaultClientContext},
+    client::Client,
     config::ClientConfig,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
@@ -23,7 +22,14 @@ use rdkafka::{
 };
 use tokio::sync::mpsc;
 
-use crate::{REQUEST_TIMEOUT, blocking, config, config_error, request_error};
+use crate::{
+    REQUEST_TIMEOUT, admin, blocking,
+    config::Prepared,
+    config_error,
+    context::{Asking, Trouble},
+    oauth::{Logins, Supply},
+    request_error,
+};
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
@@ -39,9 +45,9 @@ enum Event {
 
 pub(crate) struct KafkaReader {
     /// A connection of its own for asking where the end is: on the reader's, the question would wait behind a fetch.
-    admin: Arc<AdminClient<DefaultClientContext>>,
+    admin: Arc<admin::Client>,
     /// Knows where the first open transaction begins.
-    committed: Arc<BaseConsumer>,
+    committed: Arc<BaseConsumer<Asking>>,
     config: ClientConfig,
     topic: String,
     events: mpsc::UnboundedReceiver<Event>,
@@ -49,6 +55,7 @@ pub(crate) struct KafkaReader {
     progress: Vec<(i64, bool)>,
     /// Read while looking for the end, not yet handed out.
     ahead: Vec<Entry>,
+    tokens: Supply,
 }
 
 impl KafkaReader {
@@ -56,8 +63,10 @@ impl KafkaReader {
     async fn read_behind(&mut self, parts: Vec<(i32, i64, i64)>) -> Result<()> {
         let (config, topic) = (self.config.clone(), self.topic.clone());
         let (committed, asked) = (Arc::clone(&self.committed), parts.clone());
+        let tokens = self.tokens.clone();
         let events =
-            blocking(move || read_past_markers(&config, &committed, &topic, &asked)).await?;
+            blocking(move || read_past_markers(&config, &tokens, &committed, &topic, &asked))
+                .await?;
         events.into_iter().for_each(|event| self.take(event));
         for (partition, _, end) in parts {
             let progress = &mut self.progress[partition as usize];
@@ -67,22 +76,24 @@ impl KafkaReader {
     }
 
     pub(crate) fn open(
-        client: &ClientConfig,
-        admin: Arc<AdminClient<DefaultClientContext>>,
-        committed: Arc<BaseConsumer>,
+        prepared: Prepared,
+        logins: &Logins,
+        asked: &Admin,
         topic: &str,
         partitions: i32,
     ) -> Result<Self> {
-        let mut config = config::consumer(client, &format!("reader-{topic}"));
+        let Prepared { mut config, login } = prepared;
         config
-            // librdkafka wants one; without subscription and commits no group comes to exist.
-            .set("group.id", "ferrovia-reader")
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
+            // Offsets that a transaction has not made visible yet are not there.
             .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "100");
+        let trouble = Trouble::default();
         let starts = (0..partitions).map(|partition| (partition, Offset::Beginning));
-        let client = assigned(&config, topic, starts)?;
+        let client = Arc::new(assigned(&config, &trouble, topic, starts)?);
+        let tokens = logins.supply(login)?;
+        tokens.join(&client, &trouble);
         let (sender, events) = mpsc::unbounded_channel();
         std::thread::Builder::new()
             .name(format!("read-{topic}"))
@@ -90,7 +101,8 @@ impl KafkaReader {
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
         let progress = vec![(0, false); partitions as usize];
         let (topic, ahead) = (topic.to_owned(), Vec::new());
-        Ok(Self { admin, committed, config, topic, events, progress, ahead })
+        let (admin, committed) = (Arc::clone(asked.client()), Arc::clone(asked.metadata()));
+        Ok(Self { admin, committed, config, topic, events, progress, ahead, tokens })
     }
 
     fn take(&mut self, event: Event) {
@@ -109,11 +121,13 @@ impl KafkaReader {
 
 fn assigned(
     config: &ClientConfig,
+    trouble: &Trouble,
     topic: &str,
     starts: impl IntoIterator<Item = (i32, Offset)>,
-) -> Result<BaseConsumer> {
+) -> Result<BaseConsumer<Asking>> {
     let failed = |e| request_error("cannot read topic", e);
-    let client: BaseConsumer = config.create().map_err(config_error)?;
+    let client: BaseConsumer<Asking> =
+        config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
     let mut assignment = TopicPartitionList::new();
     for (partition, offset) in starts {
         assignment.add_partition_offset(topic, partition, offset).map_err(failed)?;
@@ -153,7 +167,7 @@ fn watermarks<C: ClientContext>(
     }
 }
 
-fn poll(client: &BaseConsumer, events: &mpsc::UnboundedSender<Event>) {
+fn poll(client: &BaseConsumer<Asking>, events: &mpsc::UnboundedSender<Event>) {
     while !events.is_closed() {
         if let Some(event) = next_event(client)
             && events.send(event).is_err()
@@ -163,7 +177,7 @@ fn poll(client: &BaseConsumer, events: &mpsc::UnboundedSender<Event>) {
     }
 }
 
-fn next_event(client: &BaseConsumer) -> Option<Event> {
+fn next_event(client: &BaseConsumer<Asking>) -> Option<Event> {
     match client.poll(POLL)? {
         Err(KafkaError::PartitionEOF(partition)) => Some(Event::End { partition }),
         Err(error) => {
@@ -184,7 +198,8 @@ fn next_event(client: &BaseConsumer) -> Option<Event> {
 /// transaction are markers. Waits until no transaction is open before the end; a new consumer then tells the end for sure.
 fn read_past_markers(
     config: &ClientConfig,
-    committed: &BaseConsumer,
+    tokens: &Supply,
+    committed: &BaseConsumer<Asking>,
     topic: &str,
     parts: &[(i32, i64, i64)],
 ) -> Result<Vec<Event>> {
@@ -200,7 +215,9 @@ fn read_past_markers(
         }
     }
     let starts = parts.iter().map(|(partition, start, _)| (*partition, Offset::Offset(*start)));
-    let client = assigned(config, topic, starts)?;
+    let trouble = Trouble::default();
+    let client = Arc::new(assigned(config, &trouble, topic, starts)?);
+    tokens.join(&client, &trouble);
     let mut left: BTreeSet<i32> = parts.iter().map(|(partition, ..)| *partition).collect();
     let mut events = Vec::new();
     while !left.is_empty() {

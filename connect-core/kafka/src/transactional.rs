@@ -9,14 +9,18 @@ use connect_core::{
 };
 use futures_util::FutureExt;
 use rdkafka::{
-    config::ClientConfig,
     error::KafkaError,
     producer::{Producer as _, PurgeConfig},
 };
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    REQUEST_TIMEOUT, blocking, config_error,
+    REQUEST_TIMEOUT, blocking,
+    config::Prepared,
+    config_error,
+    context::Trouble,
+    oauth::{Logins, Supply},
+    permission,
     producer::{Client, Deliveries, Pending, send},
     request_error,
 };
@@ -35,25 +39,46 @@ pub(crate) struct TransactionalProducer {
     /// The commit that is on its way: the next transaction begins after it.
     committing: Option<oneshot::Receiver<bool>>,
     broken: bool,
+    _tokens: Supply,
 }
 
 impl TransactionalProducer {
     /// Fences earlier producers of the id that the configuration names.
-    pub(crate) async fn open(mut config: ClientConfig) -> Result<Self> {
+    pub(crate) async fn open(
+        prepared: Prepared,
+        logins: &Logins,
+        transactional_id: &str,
+    ) -> Result<Self> {
+        let Prepared { mut config, login } = prepared;
+        config.set("transactional.id", transactional_id);
         // A message is tried for as long as its transaction may take.
         config.remove("message.timeout.ms");
         let room = Arc::new(Notify::new());
-        let context = Deliveries { room: Arc::clone(&room) };
+        let trouble = Trouble::default();
+        let context = Deliveries { room: Arc::clone(&room), trouble: trouble.clone() };
         let client: Client = config.create_with_context(context).map_err(config_error)?;
         let client = Arc::new(client);
-        let inner = Arc::clone(&client);
-        blocking(move || {
-            let failed = |e| request_error("cannot begin to write transactions", e);
-            inner.init_transactions(REQUEST_TIMEOUT).map_err(failed)
+        let tokens = logins.supply(login)?;
+        tokens.join(&client, &trouble);
+        let (inner, id) = (Arc::clone(&client), transactional_id.to_owned());
+        let begin = blocking(move || {
+            inner.init_transactions(REQUEST_TIMEOUT).map_err(|error| {
+                let code = error.rdkafka_error_code();
+                let failed = request_error("cannot begin to write transactions", error);
+                permission(failed, code, "WRITE and DESCRIBE on the transactional id")
+                    .context("transactional.id", id)
+            })
+        });
+        trouble.unless_denied(begin).await?;
+        Ok(Self {
+            client,
+            room,
+            open: false,
+            waiting: Vec::new(),
+            committing: None,
+            broken: false,
+            _tokens: tokens,
         })
-        .await?;
-        let (waiting, committing) = (Vec::new(), None);
-        Ok(Self { client, room, open: false, waiting, committing, broken: false })
     }
 
     async fn begin(&mut self) -> Result<()> {

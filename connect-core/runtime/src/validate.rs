@@ -322,7 +322,10 @@ impl Draft<'_> {
             .filter(|(_, _, kind)| kind.used_by(ty, &self.raw))
             .map(|(key, definition, kind)| (key.to_owned(), definition, kind))
             .collect();
-        for (key, definition, _) in found {
+        for (key, definition, kind) in found {
+            let bare = key.strip_prefix(kind.prefix()).unwrap_or(&key);
+            let forbidden = self.validator.worker.forbids_override(bare);
+            self.invalid.extend(forbidden.map(|why| Invalid::new(&key, why)));
             match definition {
                 Some(definition) => {
                     let given = self.resolved.get(&key);

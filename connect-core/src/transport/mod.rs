@@ -189,6 +189,14 @@ pub trait Transport: Send + Sync + 'static {
     async fn create_topic(&self, topic: &NewTopic) -> Result<bool>;
     /// Describes a topic, if it exists.
     async fn topic(&self, name: &str) -> Result<Option<TopicDescription>>;
+    /// The same log as a client with other settings (`admin.override.*`) sees it, to create topics with; none where
+    /// that makes no difference.
+    async fn administrator(
+        &self,
+        _properties: &BTreeMap<String, String>,
+    ) -> Result<Option<Box<dyn Transport>>> {
+        Ok(None)
+    }
     /// A producer with settings of the transport's own client (`producer.*`).
     async fn producer(
         &self,

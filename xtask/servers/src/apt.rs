@@ -42,6 +42,8 @@ packages! {
     GXX: "g++" by "c++";
     /// Builds librdkafka.
     MAKE: "make" by "make";
+    /// Configures OpenSSL, which is built for librdkafka; perl-base alone lacks modules.
+    PERL: "perl" by "pod2man";
     /// Python with environments of its own, for the tests of the API.
     PYTHON_VENV: "python3-venv" by "/usr/share/doc/python3-venv";
     /// zlib's headers, for librdkafka.

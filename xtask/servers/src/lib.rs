@@ -32,7 +32,7 @@ mod sql;
 mod wait;
 
 pub use cassandra::{Cassandra, CassandraOptions};
-pub use kafka::{Kafka, KafkaOptions};
+pub use kafka::{Kafka, KafkaCluster, KafkaOptions, KafkaSecurity};
 pub use mariadb::{MariaDb, MariaDbFlavour, MariaDbOptions};
 pub use mysql::{MySql, MySqlFlavour, MySqlOptions};
 pub use postgres::{Postgres, PostgresOptions};

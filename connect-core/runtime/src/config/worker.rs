@@ -7,6 +7,8 @@ use connect_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::below;
+
 fn configs() -> String {
     "connect-configs".into()
 }
@@ -53,6 +55,36 @@ pub enum ExactlyOnceSource {
     /// They may.
     Enabled,
 }
+
+/// What connectors may override of their clients' settings
+/// (`org.apache.kafka.connect.connector.policy.ConnectorClientConfigOverridePolicy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+pub enum OverridePolicy {
+    /// Everything.
+    #[default]
+    #[serde(
+        alias = "org.apache.kafka.connect.connector.policy.AllConnectorClientConfigOverridePolicy"
+    )]
+    All,
+    /// Nothing.
+    #[serde(
+        alias = "org.apache.kafka.connect.connector.policy.NoneConnectorClientConfigOverridePolicy"
+    )]
+    None,
+    /// Who the client is.
+    #[serde(
+        alias = "org.apache.kafka.connect.connector.policy.PrincipalConnectorClientConfigOverridePolicy"
+    )]
+    Principal,
+    /// What the worker lists (KIP-1188).
+    #[serde(
+        alias = "org.apache.kafka.connect.connector.policy.AllowlistConnectorClientConfigOverridePolicy"
+    )]
+    Allowlist,
+}
+
+/// What the policy Principal allows.
+const PRINCIPAL: &[&str] = &["sasl.jaas.config", "sasl.mechanism", "security.protocol"];
 
 /// Keys of the worker (`org.apache.kafka.connect.runtime.distributed.DistributedConfig`).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -133,6 +165,13 @@ pub struct WorkerConfig {
     #[serde(rename = "exactly.once.source.support", default)]
     #[schemars(extend("x-any-case" = true))]
     pub exactly_once: ExactlyOnceSource,
+    /// Which settings of its Kafka clients a connector may override: All, None, Allowlist, or Principal, which is
+    /// deprecated.
+    #[serde(rename = "connector.client.config.override.policy", default)]
+    pub override_policy: OverridePolicy,
+    /// The settings that connectors may override under the policy Allowlist; none, if empty.
+    #[serde(rename = "connector.client.config.override.allowlist", default)]
+    pub override_allowlist: Vec<String>,
     /// Show the values of PASSWORD keys as `[hidden]` in every answer; a `[hidden]` that is sent back means unchanged.
     #[serde(rename = "rest.secrets.mask", default)]
     pub mask_secrets: bool,
@@ -190,7 +229,26 @@ const PREFIXES: &[&str] = &[
     "access.control.",
 ];
 /// Settings that all Kafka clients of the worker share.
-const CLIENT_KEYS: &[&str] = &["security.protocol", "client.id", "client.rack"];
+const CLIENT_KEYS: &[&str] = &[
+    "client.dns.lookup",
+    "client.id",
+    "client.rack",
+    "connections.max.idle.ms",
+    "metadata.max.age.ms",
+    "metadata.recovery.rebootstrap.trigger.ms",
+    "metadata.recovery.strategy",
+    "receive.buffer.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "request.timeout.ms",
+    "retry.backoff.max.ms",
+    "retry.backoff.ms",
+    "security.protocol",
+    "security.providers",
+    "send.buffer.bytes",
+    "socket.connection.setup.timeout.max.ms",
+    "socket.connection.setup.timeout.ms",
+];
 /// Read by the JVM's workers to coordinate in their own way.
 const JVM_KEYS: &[&str] = &[
     "connect.protocol",
@@ -238,6 +296,32 @@ impl Worker {
                 || CLIENT_KEYS.contains(&key.as_str())
         });
         shared.map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// Why a connector may not override a client's setting, in the words of
+    /// `AbstractConnectorClientConfigOverridePolicy`; none if it may.
+    pub fn forbids_override(&self, key: &str) -> Option<String> {
+        let (name, allowed) = match self.config.override_policy {
+            OverridePolicy::All => return None,
+            OverridePolicy::None => ("None", false),
+            OverridePolicy::Principal => ("Principal", PRINCIPAL.contains(&key)),
+            OverridePolicy::Allowlist => {
+                ("Allowlist", self.config.override_allowlist.iter().any(|listed| listed == key))
+            }
+        };
+        (!allowed).then(|| {
+            format!(
+                "The '{name}' policy does not allow '{key}' to be overridden in the connector configuration."
+            )
+        })
+    }
+
+    /// Settings of the client that asks about topics and creates them.
+    pub fn admin_properties(&self) -> Properties {
+        let mut own = below(&self.properties, "admin.");
+        // The REST API's.
+        own.remove("listeners");
+        own
     }
 
     /// The properties that a plugin is given: the connector's, and where host names lead on this worker.

@@ -91,6 +91,15 @@ fn client_properties(context: &Context, client: &str, config: &Properties) -> Pr
     properties
 }
 
+/// The log as the client sees it that creates a connector's topics (`admin.override.`); none where it has no settings of
+/// its own.
+async fn administrator(
+    context: &Context,
+    config: &Properties,
+) -> Result<Option<Box<dyn Transport>>> {
+    context.transport.administrator(&below(config, "admin.override.")).await
+}
+
 /// What the records of a task go through.
 fn classes(context: &Context, common: &ConnectorConfig) -> Classes {
     let worker = &context.config.config;

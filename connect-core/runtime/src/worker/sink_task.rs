@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Runner,
+    Runner, administrator,
     chain::Chain,
     classes, client_properties,
     codec::Codec,
@@ -57,8 +57,9 @@ pub(super) async fn run(
     let Some(writer) = runner.retrying("starting the task", open).await? else { return Ok(()) };
     let producer = client_properties(context, "producer", &config);
     let (id, classes) = ((name, task), classes(context, &common));
-    let policy =
-        ErrorPolicy::open(&*context.transport, id, &common, &queue, classes, &producer).await?;
+    let admin = administrator(context, &config).await?;
+    let creator = admin.as_deref().unwrap_or(&*context.transport);
+    let policy = ErrorPolicy::open(creator, id, &common, &queue, classes, &producer).await?;
     let mut client = client_properties(context, "consumer", &config);
     client.remove("group.id");
     let max_messages = match client.get("max.poll.records") {

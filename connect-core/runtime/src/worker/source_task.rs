@@ -7,14 +7,14 @@ use connect_core::{
     error::{Error, Result},
     plugin::{Connected, DynSourceTask, ErasedBatch, Plugin},
     source::Polled,
-    transport::{Append, Durable, Producer},
+    transport::{Append, Durable, Producer, Transport},
 };
 use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
 use serde_json::Value as Json;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
-    Backoff, Context, Runner,
+    Backoff, Context, Runner, administrator,
     chain::Chain,
     classes, client_properties,
     codec::Codec,
@@ -118,8 +118,9 @@ async fn serve(
     let opened = runner.retrying("starting the task", open).await?;
     let Some((source, offsets)) = opened else { return Ok(()) };
     let (id, classes) = ((name, task), classes(context, &common));
-    let policy =
-        ErrorPolicy::open(&*context.transport, id, &common, &queue, classes, &client).await?;
+    let admin = administrator(context, &config).await?;
+    let creator = admin.as_deref().unwrap_or(&*context.transport);
+    let policy = ErrorPolicy::open(creator, id, &common, &queue, classes, &client).await?;
     runner.running(plugin);
     let mut task = SourceLoop {
         name,
@@ -127,6 +128,7 @@ async fn serve(
         source,
         pipeline: Pipeline { chain, codec, retry: RetryPolicy::new(&common), policy },
         creation,
+        admin,
         topics: context.topics.task(),
         producer,
         offsets,
@@ -157,6 +159,8 @@ struct SourceLoop<'r> {
     source: Box<dyn DynSourceTask>,
     pipeline: Pipeline,
     creation: Option<TopicCreation>,
+    /// Creates topics, where the connector says by which client.
+    admin: Option<Box<dyn Transport>>,
     topics: TaskTopics,
     producer: Box<dyn Producer>,
     offsets: ConnectorOffsets,
@@ -253,7 +257,8 @@ impl SourceLoop<'_> {
         let messages = self.pipeline.messages(records, &topic, &partition).await?;
         for (topic, _) in &messages {
             if let Some(creation) = &mut self.creation {
-                creation.ensure(&*self.context.transport, topic).await?;
+                let creator = self.admin.as_deref().unwrap_or(&*self.context.transport);
+                creation.ensure(creator, topic).await?;
             }
             if self.topics.is_new(topic) {
                 let (connector, topic) = (self.name.to_owned(), topic.to_string());
