@@ -39,7 +39,7 @@ use crate::{
 /// A batch is closed when it holds this many bytes.
 const BATCH_BYTES: usize = 4 << 20;
 /// How long the polling thread waits before it looks whether it should end.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_secs(1);
 
 type Client = BaseConsumer<Rebalances>;
 

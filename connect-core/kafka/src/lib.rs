@@ -4,6 +4,7 @@ mod admin;
 mod config;
 mod consumer;
 mod context;
+mod delivery;
 mod groups;
 mod membership;
 mod oauth;

@@ -137,6 +137,7 @@ impl KafkaMembership {
             told: Role::Outside,
             failed,
             closed,
+            _tokens: tokens,
         })
     }
 

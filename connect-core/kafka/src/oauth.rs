@@ -21,7 +21,7 @@ use rdkafka::{
     admin::AdminClient,
     bindings,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    producer::{Producer as _, ProducerContext, ThreadedProducer},
+    producer::{BaseProducer, Producer as _, ProducerContext},
     types::RDKafka,
 };
 use serde_json::{Map, Value};
@@ -101,7 +101,7 @@ impl<C: ConsumerContext> Native for BaseConsumer<C> {
         self.client().native_ptr()
     }
 }
-impl<C: ProducerContext> Native for ThreadedProducer<C> {
+impl<C: ProducerContext> Native for BaseProducer<C> {
     fn native(&self) -> *mut RDKafka {
         self.client().native_ptr()
     }

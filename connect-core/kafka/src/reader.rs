@@ -78,7 +78,7 @@ impl KafkaReader {
     pub(crate) fn open(
         prepared: Prepared,
         logins: &Logins,
-        asked: &Admin,
+        asked: &admin::Admin,
         topic: &str,
         partitions: i32,
     ) -> Result<Self> {

@@ -17,12 +17,10 @@ use tokio::sync::{Notify, oneshot};
 use crate::{
     REQUEST_TIMEOUT, blocking,
     config::Prepared,
-    config_error,
     context::Trouble,
+    delivery::{self, Client, Pending, send},
     oauth::{Logins, Supply},
-    permission,
-    producer::{Client, Deliveries, Pending, send},
-    request_error,
+    permission, request_error,
 };
 
 /// How long one attempt to end a transaction may take; it is repeated.
@@ -55,9 +53,7 @@ impl TransactionalProducer {
         config.remove("message.timeout.ms");
         let room = Arc::new(Notify::new());
         let trouble = Trouble::default();
-        let context = Deliveries { room: Arc::clone(&room), trouble: trouble.clone() };
-        let client: Client = config.create_with_context(context).map_err(config_error)?;
-        let client = Arc::new(client);
+        let client = delivery::open(&config, &trouble, &room)?;
         let tokens = logins.supply(login)?;
         tokens.join(&client, &trouble);
         let (inner, id) = (Arc::clone(&client), transactional_id.to_owned());
