@@ -13,7 +13,7 @@ use connect_core_kafka::KafkaTransport;
 use connect_core_log::EmbeddedLog;
 use connect_core_runtime::{
     config::{Worker, below},
-    herder::{LocalHerder, Options},
+    herder::{DistributedHerder, Options},
     loggers::Loggers,
 };
 use tokio::{task::JoinHandle, time::timeout};
@@ -50,7 +50,7 @@ pub struct WorkerOptions {
 
 /// A worker that answers requests.
 pub struct RunningWorker {
-    herder: Arc<LocalHerder>,
+    herder: Arc<DistributedHerder>,
     stop: CancellationToken,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
     addresses: Vec<SocketAddr>,
@@ -147,12 +147,12 @@ async fn start_herder(
     transport: Arc<dyn Transport>,
     registry: Registry,
     loggers: Arc<Loggers>,
-) -> anyhow::Result<LocalHerder> {
+) -> anyhow::Result<DistributedHerder> {
     loop {
         let (config, registry) = (config.clone(), registry.clone());
         let (transport, loggers) = (Arc::clone(&transport), Arc::clone(&loggers));
         let options = Options { config, transport, registry, loggers };
-        match LocalHerder::start(options).await {
+        match DistributedHerder::start(options).await {
             Err(error) if error.is_retriable() => {
                 tracing::warn!(error = %error.trace().trim_end(), "cannot start yet; trying again");
                 tokio::time::sleep(START_PAUSE).await;

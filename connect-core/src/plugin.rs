@@ -33,6 +33,8 @@ pub struct ErasedBatch {
 pub trait DynSourceTask: Send {
     /// See [`SourceTask::poll`].
     async fn poll(&mut self) -> Result<Polled<ErasedBatch>>;
+    /// See [`SourceTask::ends_transaction`].
+    fn ends_transaction(&self) -> bool;
     /// See [`SourceTask::commit`].
     async fn commit(&mut self, partition: &Json, offset: &Json) -> Result<()>;
 }
@@ -52,6 +54,9 @@ impl<T: SourceTask> DynSourceTask for T {
                 })
             }
         })
+    }
+    fn ends_transaction(&self) -> bool {
+        SourceTask::ends_transaction(self)
     }
     async fn commit(&mut self, partition: &Json, offset: &Json) -> Result<()> {
         SourceTask::commit(self, &from_json(partition)?, &from_json(offset)?).await
@@ -133,6 +138,15 @@ impl PluginType {
     }
 }
 
+/// What a source promises of its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// See [`SourceConnector::exactly_once`].
+    pub exactly_once: bool,
+    /// See [`SourceConnector::bounds_transactions`].
+    pub bounds_transactions: bool,
+}
+
 /// What the registry stores of a connector class.
 #[async_trait]
 pub trait Plugin: Send + Sync {
@@ -146,6 +160,8 @@ pub trait Plugin: Send + Sync {
     fn config_def(&self) -> Vec<ConfigKey>;
     /// Checks each key by itself, and if all are well the configuration as a whole.
     async fn validate(&self, properties: &Properties) -> Vec<Invalid>;
+    /// What a source with this configuration promises; none of a sink, or if the configuration is wrong.
+    fn delivery(&self, properties: &Properties) -> Option<Delivery>;
     /// See [`SourceConnector::alter_offsets`].
     async fn alter_offsets(
         &self,
@@ -194,6 +210,9 @@ macro_rules! plugin {
                     Err(e) => vec![Invalid::new("connector.class", e.to_string())],
                 }
             }
+            fn delivery(&self, properties: &Properties) -> Option<Delivery> {
+                Self::delivery_of(&config::parse(properties).ok()?)
+            }
             async fn alter_offsets(
                 &self,
                 properties: &Properties,
@@ -215,11 +234,18 @@ impl<C: SourceConnector> SourcePlugin<C> {
     fn connected(connector: C) -> Connected {
         Connected::Source(Box::new(connector))
     }
+    fn delivery_of(config: &C::Config) -> Option<Delivery> {
+        let bounds_transactions = C::bounds_transactions(config);
+        Some(Delivery { exactly_once: C::exactly_once(config), bounds_transactions })
+    }
 }
 impl<C: SinkConnector> SinkPlugin<C> {
     const TYPE: PluginType = PluginType::Sink;
     fn connected(connector: C) -> Connected {
         Connected::Sink(Box::new(connector))
+    }
+    fn delivery_of(_: &C::Config) -> Option<Delivery> {
+        None
     }
 }
 

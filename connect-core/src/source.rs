@@ -51,6 +51,16 @@ pub trait SourceConnector: Sized + Send + Sync + 'static {
     async fn alter_offsets(_: &Self::Config, _: &[OffsetChange]) -> Result<bool> {
         Ok(false)
     }
+    /// Whether a source with this configuration resumes exactly after the offset of its last batch: then each record can be
+    /// delivered exactly once (KIP-618, `SourceConnector.exactlyOnceSupport`).
+    fn exactly_once(_: &Self::Config) -> bool {
+        true
+    }
+    /// Whether its tasks say where transactions end, see [`SourceTask::ends_transaction`]: needed for
+    /// `transaction.boundary=connector` (`SourceConnector.canDefineTransactionBoundaries`).
+    fn bounds_transactions(_: &Self::Config) -> bool {
+        false
+    }
     /// Connects, and refuses a configuration that the live system contradicts.
     async fn connect(config: Self::Config) -> Result<Self>;
     /// Lists what there is to read now: tables, files, shards. The runtime groups them into at most `tasks.max`
@@ -94,6 +104,10 @@ pub trait SourceTask: Sized + Send + 'static {
     ///
     /// Cancel safe (invariant 9): the runtime drops the future on stop and pause, and may poll again.
     async fn poll(&mut self) -> Result<Polled<SourceBatch<Self>>>;
+    /// With `transaction.boundary=connector`: whether the batch that the last poll returned is the last of its transaction.
+    fn ends_transaction(&self) -> bool {
+        true
+    }
     /// Called after a batch and its offset are durable, in poll order.
     async fn commit(&mut self, _partition: &Self::Partition, _offset: &Self::Offset) -> Result<()> {
         Ok(())

@@ -56,7 +56,9 @@ impl Admin {
         let Prepared { mut config, login } = prepared;
         let trouble = Trouble::default();
         let mut asking = config.clone();
-        asking.set("allow.auto.create.topics", "false");
+        asking.set("allow.auto.create.topics", "false").set("isolation.level", "read_committed");
+        // The end of a partition is where transactions that are open will end, too.
+        config.set("isolation.level", "read_uncommitted");
         // The other client's events and log lines would pile up on a queue that nothing reads; this one hears the same.
         config.set_log_level(RDKafkaLogLevel::Emerg);
         let client: Client =
@@ -77,6 +79,11 @@ impl Admin {
 
     pub(crate) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// The client that is asked about topics; ends of partitions, asked of it, are those of records that are committed.
+    pub(crate) fn metadata(&self) -> &Arc<BaseConsumer<Asking>> {
+        &self.metadata
     }
 
     pub(crate) async fn cluster_id(&self) -> Result<String> {

@@ -5,9 +5,11 @@ mod config;
 mod consumer;
 mod context;
 mod groups;
+mod membership;
 mod oauth;
 mod producer;
 mod reader;
+mod transactional;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,7 +18,8 @@ use connect_core::{
     error::{Error, Result},
     sink::{Offsets, TopicPartition},
     transport::{
-        Consumer, ConsumerOptions, NewTopic, Producer, Reader, TopicDescription, Transport,
+        Consumer, ConsumerOptions, Membership, MembershipOptions, NewTopic, Producer, Reader,
+        TopicDescription, Transport,
     },
 };
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
@@ -26,6 +29,7 @@ pub use config::reference;
 use admin::Admin;
 use config::Clients;
 use oauth::Logins;
+use transactional::TransactionalProducer;
 
 /// How long one request to the brokers may take before it is reported as a retriable error.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -164,6 +168,32 @@ impl Transport for KafkaTransport {
         Ok(Box::new(producer::KafkaProducer::open(prepared, &self.logins)?))
     }
 
+    async fn transactional(
+        &self,
+        transactional_id: &str,
+        client_id: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Box<dyn Producer>> {
+        let prepared = self.clients.producer(client_id, properties)?;
+        let id = transactional_id;
+        Ok(Box::new(TransactionalProducer::open(prepared, id, &self.logins).await?))
+    }
+
+    /// As `Admin.fenceProducers`, which librdkafka lacks: a producer that does nothing but begin.
+    async fn fence(&self, transactional_ids: &[String]) -> Result<()> {
+        let fence = async |id: &String| {
+            let prepared = self.clients.producer(&format!("fence-{id}"), &BTreeMap::new())?;
+            TransactionalProducer::open(prepared, id, &self.logins).await
+        };
+        futures_util::future::try_join_all(transactional_ids.iter().map(fence)).await.map(drop)
+    }
+
+    async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>> {
+        let MembershipOptions { member, group, properties, .. } = &options;
+        let prepared = self.clients.consumer(member, group, properties)?;
+        Ok(Box::new(membership::KafkaMembership::join(prepared, options, &self.logins)?))
+    }
+
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         let ConsumerOptions { client_id, group, properties, .. } = &options;
         let prepared = self.clients.consumer(client_id, group, properties)?;
@@ -177,8 +207,10 @@ impl Transport for KafkaTransport {
         let name = format!("reader-{topic}");
         // librdkafka wants a group; without subscription and commits none comes to exist.
         let prepared = self.clients.consumer(&name, "ferrovia-reader", &BTreeMap::new())?;
-        let client = Arc::clone(self.admin.client());
-        Ok(Box::new(reader::KafkaReader::open(prepared, &self.logins, client, topic, partitions)?))
+        let tokens = self.logins.supply(prepared.login)?;
+        let ends = (Arc::clone(self.admin.client()), Arc::clone(self.admin.metadata()));
+        let (config, topic) = (prepared.config, topic.to_owned());
+        Ok(Box::new(reader::KafkaReader::open(config, tokens, ends, topic, partitions)?))
     }
 
     async fn committed(&self, group: &str) -> Result<Offsets> {

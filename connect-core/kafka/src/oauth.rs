@@ -138,6 +138,7 @@ impl Logins {
 }
 
 /// Tokens for a client for as long as it holds this; none for one that needs none.
+#[derive(Clone)]
 pub(crate) struct Supply(Option<Arc<Tokens>>);
 
 impl Supply {

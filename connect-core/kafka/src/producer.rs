@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// What is still to be acknowledged of one append.
-struct Pending {
+pub(crate) struct Pending {
     left: AtomicUsize,
     /// The first error, with the topic.
     failed: Mutex<Option<(KafkaError, String)>>,
@@ -40,7 +40,7 @@ struct Pending {
 
 impl Pending {
     /// One more than the messages, for the append itself: nothing is complete before all have been sent.
-    fn new(messages: usize) -> (Arc<Self>, oneshot::Receiver<Result<()>>) {
+    pub(crate) fn new(messages: usize) -> (Arc<Self>, oneshot::Receiver<Result<()>>) {
         let (sender, receiver) = oneshot::channel();
         let pending = Self {
             left: AtomicUsize::new(messages + 1),
@@ -85,9 +85,9 @@ fn append_error(error: KafkaError, topic: &str) -> Error {
 }
 
 /// Hears from librdkafka what became of each message.
-struct Deliveries {
-    room: Arc<Notify>,
-    trouble: Trouble,
+pub(crate) struct Deliveries {
+    pub(crate) room: Arc<Notify>,
+    pub(crate) trouble: Trouble,
 }
 
 impl ClientContext for Deliveries {
@@ -110,7 +110,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
-type Client = ThreadedProducer<Deliveries>;
+pub(crate) type Client = ThreadedProducer<Deliveries>;
 
 /// An append whose records are on their way, in the order of the calls.
 struct Ordered {
@@ -192,7 +192,7 @@ fn answered(result: Result<Result<()>, oneshot::error::RecvError>) -> Result<()>
 }
 
 /// Hands one message to librdkafka, waiting for room in its queue.
-async fn send(
+pub(crate) async fn send(
     client: &Client,
     room: &Notify,
     topic: &Text,

@@ -1,6 +1,7 @@
 //! Reads a topic from its beginning, as `org.apache.kafka.connect.util.KafkaBasedLog`.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +13,9 @@ use connect_core::{
     transport::{Entry, Reader},
 };
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
+    ClientContext, Message, Offset, TopicPartitionList,
+    client::Client,
+    config::ClientConfig,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     types::RDKafkaErrorCode,
@@ -20,19 +23,18 @@ use rdkafka::{
 use tokio::sync::mpsc;
 
 use crate::{
-    REQUEST_TIMEOUT, admin, blocking,
-    config::Prepared,
-    config_error,
+    REQUEST_TIMEOUT, admin, blocking, config_error,
     context::{Asking, Trouble},
-    oauth::{Logins, Supply},
+    oauth::Supply,
     request_error,
 };
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
-/// A partition whose end was reached counts as read even if its last offsets are transaction markers, which no
-/// consumer gets to see: when nothing more has come for this long.
-const QUIET: Duration = Duration::from_millis(300);
+/// How long the tail, once at an end, may take to show more before it is looked whether it ever will.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long an open transaction may keep the end of a topic from being read: more than transactions may take by default.
+const OPEN: Duration = Duration::from_secs(90);
 
 enum Event {
     Entry { partition: i32, offset: i64, entry: Entry },
@@ -42,55 +44,69 @@ enum Event {
 pub(crate) struct KafkaReader {
     /// A connection of its own for asking where the end is: on the reader's, the question would wait behind a fetch.
     admin: Arc<admin::Client>,
+    /// Knows where the first open transaction begins.
+    committed: Arc<BaseConsumer<Asking>>,
+    config: ClientConfig,
+    tokens: Supply,
     topic: String,
     events: mpsc::UnboundedReceiver<Event>,
     /// Next offset and whether the end was seen since, by partition.
     progress: Vec<(i64, bool)>,
     /// Read while looking for the end, not yet handed out.
     ahead: Vec<Entry>,
-    _tokens: Supply,
 }
 
 impl KafkaReader {
+    /// Reads what the tail has not shown, up to ends that it never will.
+    async fn read_behind(&mut self, parts: Vec<(i32, i64, i64)>) -> Result<()> {
+        let (config, tokens) = (self.config.clone(), self.tokens.clone());
+        let (committed, topic) = (Arc::clone(&self.committed), self.topic.clone());
+        let asked = parts.clone();
+        let read = move || {
+            wait_for_transactions(&committed, &topic, &asked)?;
+            let starts =
+                asked.iter().map(|(partition, start, _)| (*partition, Offset::Offset(*start)));
+            let client = assigned(&config, &tokens, &topic, starts)?;
+            read_to_ends(&client, &topic, &asked)
+        };
+        let events = blocking(read).await?;
+        events.into_iter().for_each(|event| self.take(event));
+        for (partition, _, end) in parts {
+            let progress = &mut self.progress[partition as usize];
+            progress.0 = progress.0.max(end);
+        }
+        Ok(())
+    }
+
     pub(crate) fn open(
-        prepared: Prepared,
-        logins: &Logins,
-        admin: Arc<admin::Client>,
-        topic: &str,
+        mut config: ClientConfig,
+        tokens: Supply,
+        (admin, committed): (Arc<admin::Client>, Arc<BaseConsumer<Asking>>),
+        topic: String,
         partitions: i32,
     ) -> Result<Self> {
-        let Prepared { mut config, login } = prepared;
         config
             .set("enable.partition.eof", "true")
-            // Offsets that a transaction has not made visible yet are not there.
-            .set("isolation.level", "read_committed")
             .set("allow.auto.create.topics", "false")
+            .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "100");
-        let trouble = Trouble::default();
-        let client: BaseConsumer<Asking> =
-            config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
-        let client = Arc::new(client);
-        let tokens = logins.supply(login)?;
-        tokens.join(&client, &trouble);
-        let mut assignment = TopicPartitionList::new();
-        for partition in 0..partitions {
-            assignment
-                .add_partition_offset(topic, partition, Offset::Beginning)
-                .map_err(|e| request_error("cannot read topic", e))?;
-        }
-        client.assign(&assignment).map_err(|e| request_error("cannot read topic", e))?;
+        let starts = (0..partitions).map(|partition| (partition, Offset::Beginning));
+        let client = assigned(&config, &tokens, &topic, starts)?;
         let (sender, events) = mpsc::unbounded_channel();
         std::thread::Builder::new()
             .name(format!("read-{topic}"))
             .spawn(move || poll(&client, &sender))
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
         let progress = vec![(0, false); partitions as usize];
-        let (topic, ahead) = (topic.to_owned(), Vec::new());
-        Ok(Self { admin, topic, events, progress, ahead, _tokens: tokens })
+        let ahead = Vec::new();
+        Ok(Self { admin, committed, config, tokens, topic, events, progress, ahead })
     }
 
     fn take(&mut self, event: Event) {
         match event {
+            // One that was read past the tail already.
+            Event::Entry { partition, offset, .. }
+                if offset < self.progress[partition as usize].0 => {}
             Event::Entry { partition, offset, entry } => {
                 self.ahead.push(entry);
                 self.progress[partition as usize] = (offset + 1, false);
@@ -100,13 +116,37 @@ impl KafkaReader {
     }
 }
 
+fn assigned(
+    config: &ClientConfig,
+    tokens: &Supply,
+    topic: &str,
+    starts: impl IntoIterator<Item = (i32, Offset)>,
+) -> Result<Arc<BaseConsumer<Asking>>> {
+    let failed = |e| request_error("cannot read topic", e);
+    let trouble = Trouble::default();
+    let client: BaseConsumer<Asking> =
+        config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
+    let client = Arc::new(client);
+    tokens.join(&client, &trouble);
+    let mut assignment = TopicPartitionList::new();
+    for (partition, offset) in starts {
+        assignment.add_partition_offset(topic, partition, offset).map_err(failed)?;
+    }
+    client.assign(&assignment).map_err(failed)?;
+    Ok(client)
+}
+
 /// First and next offset of a partition. Waits while the partition has no leader: one that was just created, or
 /// whose broker has just died, gets one soon.
-fn watermarks(client: &admin::Client, topic: &str, partition: i32) -> Result<(i64, i64)> {
+fn watermarks<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64)> {
     use RDKafkaErrorCode as Code;
     let deadline = Instant::now() + REQUEST_TIMEOUT;
     loop {
-        let error = match client.inner().fetch_watermarks(topic, partition, REQUEST_TIMEOUT) {
+        let error = match client.fetch_watermarks(topic, partition, REQUEST_TIMEOUT) {
             Ok(watermarks) => return Ok(watermarks),
             Err(error) => error,
         };
@@ -129,30 +169,74 @@ fn watermarks(client: &admin::Client, topic: &str, partition: i32) -> Result<(i6
 
 fn poll(client: &BaseConsumer<Asking>, events: &mpsc::UnboundedSender<Event>) {
     while !events.is_closed() {
-        let event = match client.poll(POLL) {
-            None => continue,
-            Some(Err(KafkaError::PartitionEOF(partition))) => Event::End { partition },
-            Some(Err(error)) => {
-                tracing::debug!(%error, "the reader recovers by itself");
-                continue;
-            }
-            // An entry without key says nothing: Connect's topics have none.
-            Some(Ok(message)) => match message.key() {
-                None => continue,
-                Some(key) => Event::Entry {
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    entry: Entry {
-                        key: Bytes::copy_from_slice(key),
-                        value: message.payload().map(Bytes::copy_from_slice),
-                    },
-                },
-            },
-        };
-        if events.send(event).is_err() {
+        if let Some(event) = next_event(client)
+            && events.send(event).is_err()
+        {
             return;
         }
     }
+}
+
+fn next_event(client: &BaseConsumer<Asking>) -> Option<Event> {
+    match client.poll(POLL)? {
+        Err(KafkaError::PartitionEOF(partition)) => Some(Event::End { partition }),
+        Err(error) => {
+            tracing::debug!(%error, "the reader recovers by itself");
+            None
+        }
+        Ok(message) => {
+            // An entry without key says nothing: Connect's topics have none.
+            let key = Bytes::copy_from_slice(message.key()?);
+            let value = message.payload().map(Bytes::copy_from_slice);
+            let (partition, offset) = (message.partition(), message.offset());
+            Some(Event::Entry { partition, offset, entry: Entry { key, value } })
+        }
+    }
+}
+
+/// Waits until no transaction is open before the ends of partitions that lie behind what a consumer can see: the last
+/// offsets of a transaction are markers.
+fn wait_for_transactions(
+    committed: &BaseConsumer<Asking>,
+    topic: &str,
+    parts: &[(i32, i64, i64)],
+) -> Result<()> {
+    let deadline = Instant::now() + OPEN;
+    for (partition, _, end) in parts {
+        while watermarks(committed.client(), topic, *partition)?.1 < *end {
+            if Instant::now() > deadline {
+                return Err(Error::connection("a transaction is open for too long")
+                    .context("topic", topic)
+                    .context("partition", partition));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+    Ok(())
+}
+
+/// Reads partitions to their ends, which a new consumer tells for sure.
+fn read_to_ends(
+    client: &BaseConsumer<Asking>,
+    topic: &str,
+    parts: &[(i32, i64, i64)],
+) -> Result<Vec<Event>> {
+    let deadline = Instant::now() + OPEN;
+    let mut left: BTreeSet<i32> = parts.iter().map(|(partition, ..)| *partition).collect();
+    let mut events = Vec::new();
+    while !left.is_empty() {
+        match next_event(client) {
+            Some(Event::End { partition }) => drop(left.remove(&partition)),
+            Some(entry) => events.push(entry),
+            None if Instant::now() > deadline => {
+                return Err(
+                    Error::connection("the end of a topic was not reached").context("topic", topic)
+                );
+            }
+            None => {}
+        }
+    }
+    Ok(events)
 }
 
 #[async_trait]
@@ -162,7 +246,7 @@ impl Reader for KafkaReader {
         let partitions = self.progress.len() as i32;
         let ends = blocking(move || {
             (0..partitions)
-                .map(|partition| watermarks(&admin, &topic, partition))
+                .map(|partition| watermarks(admin.inner(), &topic, partition))
                 .collect::<Result<Vec<_>>>()
         })
         .await?;
@@ -170,28 +254,29 @@ impl Reader for KafkaReader {
             while let Ok(event) = self.events.try_recv() {
                 self.take(event);
             }
-            let mut behind = self
-                .progress
-                .iter()
-                .zip(&ends)
-                .filter(|((next, _), (low, high))| next < high && low < high);
-            let mut quiet = None;
-            if let Some(((_, ended), _)) = behind.next() {
-                if *ended && behind.all(|((_, ended), _)| *ended) {
-                    quiet = Some(QUIET);
-                }
-            } else {
+            let behind = self.progress.iter().zip(&ends).enumerate();
+            let behind = behind.filter(|(_, ((next, _), (low, high)))| next < high && low < high);
+            let behind: Vec<_> = behind
+                .map(|(partition, ((next, ended), (low, high)))| {
+                    (*ended, (partition as i32, *next.max(low), *high))
+                })
+                .collect();
+            if behind.is_empty() {
                 return Ok(std::mem::take(&mut self.ahead));
             }
-            let event = match quiet {
-                None => self.events.recv().await,
-                Some(quiet) => match tokio::time::timeout(quiet, self.events.recv()).await {
-                    Ok(event) => event,
-                    Err(_) => return Ok(std::mem::take(&mut self.ahead)),
+            let gone = || Error::internal("the reader's thread has ended");
+            let event = match behind.iter().all(|(ended, _)| *ended) {
+                false => self.events.recv().await.ok_or_else(gone)?,
+                true => match tokio::time::timeout(QUIET, self.events.recv()).await {
+                    Ok(event) => event.ok_or_else(gone)?,
+                    Err(_) => {
+                        let parts = behind.into_iter().map(|(_, part)| part).collect();
+                        self.read_behind(parts).await?;
+                        continue;
+                    }
                 },
             };
-            let ended = || Error::internal("the reader's thread has ended");
-            self.take(event.ok_or_else(ended)?);
+            self.take(event);
         }
     }
 

@@ -21,6 +21,7 @@ mod fetch;
 mod group;
 mod groups;
 mod lock;
+mod membership;
 mod partitioner;
 mod producer;
 mod reader;
@@ -41,7 +42,8 @@ use connect_core::{
     error::{Error, Result},
     sink::{Offsets, TopicPartition},
     transport::{
-        Consumer, ConsumerOptions, NewTopic, Producer, Reader, TopicDescription, Transport,
+        Consumer, ConsumerOptions, Membership, MembershipOptions, NewTopic, Producer, Reader,
+        TopicDescription, Transport,
     },
 };
 use tokio::sync::{Semaphore, oneshot};
@@ -188,6 +190,20 @@ impl Transport for EmbeddedLog {
         Ok(Box::new(EmbeddedProducer::new(Arc::clone(&self.inner))))
     }
 
+    /// Every append is a transaction, and this process is the only one: there is nobody to fence.
+    async fn transactional(
+        &self,
+        _transactional_id: &str,
+        client_id: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Box<dyn Producer>> {
+        self.producer(client_id, properties).await
+    }
+
+    async fn fence(&self, _transactional_ids: &[String]) -> Result<()> {
+        Ok(())
+    }
+
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         Ok(Box::new(EmbeddedConsumer::open(Arc::clone(&self.inner), options).await?))
     }
@@ -216,5 +232,10 @@ impl Transport for EmbeddedLog {
         let (group, offsets) = (group.to_owned(), offsets.clone());
         self.inner.send(Request::Commit { group, offsets, answer })?;
         committed.await.unwrap_or_else(|_| Err(error::writer_gone()))
+    }
+
+    /// The log belongs to one process: its worker is the only one, and leads.
+    async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>> {
+        Ok(Box::new(membership::Alone::new(options.member)))
     }
 }

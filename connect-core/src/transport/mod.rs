@@ -2,6 +2,8 @@
 //! another. Small on purpose: topics, append with a source offset in the same step, fetch in a consumer group,
 //! and compacted topics that are read from end to end.
 
+mod membership;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -13,6 +15,8 @@ use crate::{
     error::Result,
     sink::{Offsets, TopicPartition},
 };
+
+pub use membership::{Membership, MembershipOptions, Role};
 
 /// An encoded record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,8 +53,11 @@ pub struct Append {
     pub offset: Option<OffsetCommit>,
 }
 
+/// An answer that is on its way.
+pub type Promise<T> = BoxFuture<'static, Result<T>>;
+
 /// Resolves when what was appended is durable.
-pub type Durable = BoxFuture<'static, Result<()>>;
+pub type Durable = Promise<()>;
 
 /// Writes to the log.
 #[async_trait]
@@ -64,6 +71,12 @@ pub trait Producer: Send {
     ///   both or none.
     /// * Topics that don't exist are created, as far as the log's own settings allow it.
     async fn append(&mut self, append: Append) -> Result<Durable>;
+
+    /// Like [`append`](Self::append), but the transaction goes on: what was appended becomes durable together with the next
+    /// append that is not held. A producer without transactions holds nothing.
+    async fn hold(&mut self, append: Append) -> Result<Durable> {
+        self.append(append).await
+    }
 }
 
 /// Messages of one topic partition, as fetched.
@@ -190,6 +203,17 @@ pub trait Transport: Send + Sync + 'static {
         client_id: &str,
         properties: &BTreeMap<String, String>,
     ) -> Result<Box<dyn Producer>>;
+    /// A producer whose appends are transactions: each becomes visible as a whole, with its offset, or not at all. It fences
+    /// what an earlier producer of the same id left: that one's appends fail from now on, and what of them was not complete
+    /// is never seen (KIP-98).
+    async fn transactional(
+        &self,
+        transactional_id: &str,
+        client_id: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Box<dyn Producer>>;
+    /// Fences what producers of these transactional ids have left, without a producer in their place.
+    async fn fence(&self, transactional_ids: &[String]) -> Result<()>;
     /// A consumer.
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>>;
     /// A reader of one topic.
@@ -206,4 +230,6 @@ pub trait Transport: Send + Sync + 'static {
         group: &str,
         offsets: &BTreeMap<TopicPartition, Option<i64>>,
     ) -> Result<()>;
+    /// Joins a group of workers. Until the group has answered, the role is [`Role::Outside`].
+    async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>>;
 }

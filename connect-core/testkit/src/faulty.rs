@@ -13,8 +13,8 @@ use connect_core::{
     error::{Error, Result},
     sink::{Offsets, TopicPartition},
     transport::{
-        Append, Consumer, ConsumerOptions, Durable, NewTopic, Producer, Reader, TopicDescription,
-        Transport,
+        Append, Consumer, ConsumerOptions, Durable, Membership, MembershipOptions, NewTopic,
+        Producer, Reader, TopicDescription, Transport,
     },
 };
 
@@ -35,6 +35,13 @@ impl Faulty {
     /// Allows so many more appends.
     pub fn allow(&self, appends: i64) {
         self.budget.store(appends, Ordering::Release);
+    }
+
+    fn wrap(&self, client_id: &str, inner: Box<dyn Producer>) -> Box<dyn Producer> {
+        match client_id.starts_with(self.prefix) {
+            true => Box::new(FaultyProducer { inner, budget: Arc::clone(&self.budget) }),
+            false => inner,
+        }
     }
 }
 
@@ -70,10 +77,22 @@ impl Transport for Faulty {
         properties: &BTreeMap<String, String>,
     ) -> Result<Box<dyn Producer>> {
         let inner = self.inner.producer(client_id, properties).await?;
-        if !client_id.starts_with(self.prefix) {
-            return Ok(inner);
-        }
-        Ok(Box::new(FaultyProducer { inner, budget: Arc::clone(&self.budget) }))
+        Ok(self.wrap(client_id, inner))
+    }
+    async fn transactional(
+        &self,
+        transactional_id: &str,
+        client_id: &str,
+        properties: &BTreeMap<String, String>,
+    ) -> Result<Box<dyn Producer>> {
+        let inner = self.inner.transactional(transactional_id, client_id, properties).await?;
+        Ok(self.wrap(client_id, inner))
+    }
+    async fn fence(&self, transactional_ids: &[String]) -> Result<()> {
+        self.inner.fence(transactional_ids).await
+    }
+    async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>> {
+        self.inner.join(options).await
     }
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         self.inner.consumer(options).await

@@ -66,6 +66,10 @@ impl SourceConnector for FileStreamSource {
     type Config = FileStreamSourceConfig;
     type Task = FileStreamSourceTask;
 
+    /// What came from the standard input does not come again.
+    fn exactly_once(config: &FileStreamSourceConfig) -> bool {
+        config.file.as_ref().is_some_and(|file| !file.is_empty())
+    }
     async fn connect(config: FileStreamSourceConfig) -> Result<Self> {
         Ok(Self(config))
     }

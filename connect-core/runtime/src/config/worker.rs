@@ -110,6 +110,21 @@ pub struct WorkerConfig {
     /// A unique string that identifies the Connect cluster group this worker belongs to.
     #[serde(rename = "group.id", default = "group")]
     pub group_id: String,
+    /// How long a worker that is not heard of stays in the group: then what it ran goes to others.
+    #[serde(rename = "session.timeout.ms", default)]
+    pub session_timeout: Millis<10_000>,
+    /// How often a worker tells that it is there.
+    #[serde(rename = "heartbeat.interval.ms", default)]
+    pub heartbeat_interval: Millis<3000>,
+    /// How long workers may take to join again when the group changes.
+    #[serde(rename = "rebalance.timeout.ms", default)]
+    pub rebalance_timeout: Millis<60_000>,
+    /// How long what a lost worker ran waits for it to return, before it goes to others.
+    #[serde(rename = "scheduled.rebalance.max.delay.ms", default)]
+    pub rebalance_delay: Millis<3000>,
+    /// The name of the topic by which workers of a group coordinate; `<group.id>-cluster`, if not given.
+    #[serde(rename = "cluster.storage.topic")]
+    pub cluster_topic: Option<String>,
     /// The name of the Kafka topic where connector configurations are stored.
     #[serde(rename = "config.storage.topic", default = "configs")]
     pub config_topic: String,
@@ -189,6 +204,13 @@ pub struct WorkerConfig {
     pub offset_flush_interval: Millis<60_000>,
 }
 
+impl WorkerConfig {
+    /// The topic by which workers of the group coordinate.
+    pub fn cluster_topic(&self) -> String {
+        self.cluster_topic.clone().unwrap_or_else(|| format!("{}-cluster", self.group_id))
+    }
+}
+
 /// A worker's configuration with the properties that are passed on: converters', clients'.
 #[derive(Debug, Clone)]
 pub struct Worker {
@@ -237,6 +259,17 @@ const CLIENT_KEYS: &[&str] = &[
     "socket.connection.setup.timeout.max.ms",
     "socket.connection.setup.timeout.ms",
 ];
+/// Read by the JVM's workers to coordinate in their own way.
+const JVM_KEYS: &[&str] = &[
+    "connect.protocol",
+    "worker.sync.timeout.ms",
+    "worker.unsync.backoff.ms",
+    "inter.worker.key.generation.algorithm",
+    "inter.worker.key.size",
+    "inter.worker.key.ttl.ms",
+    "inter.worker.signature.algorithm",
+    "inter.worker.verification.algorithms",
+];
 /// Read by the REST API.
 const REST_KEYS: &[&str] = &["admin.listeners", "response.http.headers.config"];
 
@@ -258,6 +291,7 @@ impl Worker {
             !known.iter().any(|k| k.name == **key)
                 && !PREFIXES.iter().any(|prefix| key.starts_with(prefix))
                 && !CLIENT_KEYS.contains(&key.as_str())
+                && !JVM_KEYS.contains(&key.as_str())
                 && !REST_KEYS.contains(&key.as_str())
         });
         keys.map(String::as_str).collect()
@@ -310,6 +344,22 @@ impl Worker {
             properties.entry("resolve".into()).or_insert(resolve);
         }
         properties
+    }
+
+    /// Whether sources deliver exactly once: on Kafka if the worker is told so, on the embedded log always.
+    pub fn exactly_once(&self) -> bool {
+        self.config.exactly_once == ExactlyOnceSource::Enabled
+            || self.config.bootstrap_servers.is_none()
+    }
+
+    /// Whether the leader writes the config topic in transactions, which fence an earlier leader (KIP-618).
+    pub fn fences_leaders(&self) -> bool {
+        self.config.exactly_once != ExactlyOnceSource::Disabled
+    }
+
+    /// Name under which a task's transactions are fenced (KIP-618, `Worker.taskTransactionalId`).
+    pub fn transactional_id(&self, connector: &str, task: u32) -> String {
+        format!("{}-{connector}-{task}", self.config.group_id)
     }
 
     /// `host:port` under which statuses show this worker.

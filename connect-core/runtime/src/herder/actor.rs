@@ -1,104 +1,102 @@
-//! The actor behind the herder's handle: owns the state, and carries out its effects one after the other.
+//! The actor behind the herder's handle: owns the state, hears what is told, and has its effects carried out one after the
+//! other.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use connect_core::{
-    config::Properties,
-    error::{Error, Result},
-};
+use connect_core::error::{Error, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectorView, Refusal, Restart, State, Status, TargetState, offsets,
-    state::{Effect, Event, Model, Observed},
+    ConnectorView, Refusal,
+    cluster::{Cluster, News},
+    events::{Event, Observed},
+    forward::Forwarded,
+    keeper::{Keeper, Kept},
+    state::Model,
 };
 use crate::{
     loggers::Loggers,
-    storage::{ConfigStore, StatusStore, Stored, Subject},
+    storage::{
+        Answer, Assignment, ClusterStore, ConfigStore, Report, Request, StatusChange, StatusStore,
+        Stored, Told, Work,
+    },
     worker::Worker,
 };
 
-/// How long a worker that leaves waits for each status to be stored.
+/// Most news of what runs that are taken in before the result is published.
+const AT_ONCE: usize = 1000;
+/// How often what is due by time is looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Pause before the group is joined again, and before what failed is tried again.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
+/// How long a worker that leaves waits for the log.
 const LEAVING: Duration = Duration::from_secs(5);
 
 pub(super) type Connectors = BTreeMap<String, Arc<ConnectorView>>;
-pub(super) type Answer<T> = oneshot::Sender<Result<T, Refusal>>;
+pub(crate) type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
-/// Which configuration a new one takes the place of.
-pub(super) enum Replaces {
-    /// None: it is created, in this state.
-    Nothing(TargetState),
-    /// Whatever is there, if anything is.
-    Anything,
-    /// This one; another must not be lost.
-    Exactly(Properties),
-}
-
-/// A request that changes something.
-pub(super) enum Command {
-    Put {
-        name: String,
-        config: Properties,
-        replaces: Replaces,
-        answer: Answer<Put>,
-    },
-    Delete {
-        name: String,
-        answer: Answer<()>,
-    },
-    Target {
-        name: String,
-        target: TargetState,
-        answer: Answer<()>,
-    },
-    Restart {
-        name: String,
-        what: Restart,
-        answer: Answer<ConnectorView>,
-    },
-    RestartTask {
-        name: String,
-        task: u32,
-        answer: Answer<()>,
-    },
-    ResetTopics {
-        name: String,
-        answer: Answer<()>,
-    },
-    /// None forgets all offsets.
-    Alter {
-        name: String,
-        offsets: Option<offsets::Offsets>,
-        answer: Answer<bool>,
-    },
-    Level {
-        logger: String,
-        level: crate::loggers::Level,
-        answer: Answer<()>,
-    },
-}
-
-/// What became of a configuration.
-pub(super) enum Put {
-    /// It is stored; true if there was none before.
-    Stored(bool, Arc<ConnectorView>),
-    /// Another one came between.
-    Changed,
-}
+/// A request with who waits for its answer.
+pub(crate) type Command = (Request, Reply);
 
 pub(super) struct Actor {
     pub(super) model: Model,
+    pub(super) cluster: Cluster,
     pub(super) configs: ConfigStore,
     pub(super) statuses: StatusStore,
+    pub(super) topic: ClusterStore,
     pub(super) worker: Worker,
     pub(super) loggers: Arc<Loggers>,
     pub(super) publish: watch::Sender<Arc<Connectors>>,
     pub(super) stop: CancellationToken,
+    /// None while everything is being stopped after the lease was lost.
+    pub(super) keeper: Option<Keeper>,
+    pub(super) forwarded: Forwarded,
+    /// Answers to other workers, on their way to the cluster topic.
+    pub(super) answers: mpsc::UnboundedSender<Told>,
+    /// Tasks that wait until earlier ones of their connector are fenced.
+    pub(super) fencing: BTreeMap<String, Vec<Reply>>,
+    /// Requests that wait until the tasks of a connector have ended everywhere.
+    pub(super) waiting: Vec<Waiting>,
+    /// The group has elected this worker; it leads once the cluster topic says so too.
+    pub(super) elected: bool,
+    pub(super) joined: bool,
+    /// What should run, or who is there, may have changed since the work was last given out.
+    pub(super) unbalanced: bool,
+    pub(super) asked_members: Instant,
+    pub(super) start: Instant,
+}
+
+/// A request that goes on when no task of the connector runs any more.
+pub(super) struct Waiting {
+    pub(super) connector: String,
+    pub(super) go: oneshot::Sender<()>,
+}
+
+/// What the actor hears.
+enum Input {
+    Kept(Kept),
+    Observed(Observed),
+    Told(Result<Vec<Told>>),
+    Stored(Result<Vec<Stored>>),
+    Statuses(Result<Vec<StatusChange>>),
+    Command(Command),
+    Answer(Told),
+    Tick,
+}
+
+async fn kept(keeper: &mut Option<Keeper>) -> Kept {
+    match keeper {
+        Some(keeper) => match keeper.kept.recv().await {
+            Some(kept) => kept,
+            None => Kept::Over(Error::internal("the task that keeps the membership has ended")),
+        },
+        None => std::future::pending().await,
+    }
 }
 
 impl Actor {
@@ -106,252 +104,365 @@ impl Actor {
         mut self,
         mut commands: mpsc::Receiver<Command>,
         mut observations: mpsc::UnboundedReceiver<Observed>,
+        mut answers: mpsc::UnboundedReceiver<Told>,
     ) {
         let stop = self.stop.clone();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let input = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(observed) = observations.recv() => {
-                    if let Err(error) = self.handle(Event::Observed(observed.clone())).await {
-                        tracing::error!(error = %error.trace().trim_end(), "cannot store what a connector asked for");
-                        self.again(observed);
-                    }
-                }
-                Some(command) = commands.recv() => self.command(command).await,
+                kept = kept(&mut self.keeper) => Input::Kept(kept),
+                Some(observed) = observations.recv() => Input::Observed(observed),
+                told = self.topic.next() => Input::Told(told),
+                stored = self.configs.next() => Input::Stored(stored),
+                changes = self.statuses.next() => Input::Statuses(changes),
+                Some(command) = commands.recv() => Input::Command(command),
+                Some(answer) = answers.recv() => Input::Answer(answer),
+                _ = tick.tick() => Input::Tick,
+            };
+            let observed = matches!(input, Input::Observed(_));
+            self.hear(input).await;
+            for _ in 0..if observed { AT_ONCE } else { 0 } {
+                let Ok(observed) = observations.try_recv() else { break };
+                self.hear(Input::Observed(observed)).await;
             }
+            self.lead().await;
+            self.publish();
         }
         drop(commands);
-        self.worker.shut_down().await;
         self.leave().await;
     }
 
-    /// Tells that what ran here has no worker any more.
-    async fn leave(&mut self) {
-        for effect in self.model.step(Event::Leaving) {
-            let Effect::Status(subject, status) = effect else { continue };
-            let written = match self.statuses.write(&subject, status.as_ref()).await {
-                Ok(written) => tokio::time::timeout(LEAVING, written).await,
-                Err(error) => Ok(Err(error)),
-            };
-            if !matches!(written, Ok(Ok(()))) {
-                return tracing::warn!("the statuses of what ran here could not be stored");
+    async fn hear(&mut self, input: Input) {
+        let result = match input {
+            Input::Kept(kept) => self.kept(kept).await,
+            Input::Observed(observed) => self.observed(observed).await,
+            Input::Told(told) => match told {
+                Ok(told) => self.told(told).await,
+                Err(error) => self.pause(error).await,
+            },
+            Input::Stored(stored) => match stored {
+                Ok(stored) => self.stored(stored).await,
+                Err(error) => self.pause(error).await,
+            },
+            Input::Statuses(changes) => match changes {
+                Ok(changes) => self.statuses(changes).await,
+                Err(error) => self.pause(error).await,
+            },
+            Input::Command(command) => {
+                self.command(command).await;
+                Ok(())
+            }
+            Input::Answer(answer) => self.topic.write(&[answer]).await,
+            Input::Tick => self.tick().await,
+        };
+        if let Err(error) = result {
+            tracing::error!(error = %error.trace().trim_end(), "the log did not take what follows");
+        }
+    }
+
+    /// After a topic could not be read: so that this is not tried without end.
+    async fn pause(&mut self, error: Error) -> Result<()> {
+        tokio::time::sleep(AGAIN).await;
+        Err(error)
+    }
+
+    /// Whether this worker may act as the leader now.
+    pub(super) fn leads(&self) -> bool {
+        self.elected && self.cluster.leads() && self.worker.context().lease.holds()
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    async fn kept(&mut self, kept: Kept) -> Result<()> {
+        match kept {
+            Kept::Joined => {
+                self.joined = true;
+                self.report(0).await?;
+                self.ask_again().await;
+                Ok(())
+            }
+            Kept::Elected(elected) => {
+                self.elected = elected;
+                if elected {
+                    let config = &self.worker.context().config;
+                    if config.fences_leaders() {
+                        let id = format!("connect-cluster-{}", config.config.group_id);
+                        self.configs.fence(&id).await?;
+                    }
+                    let me = self.cluster.me().to_owned();
+                    return self.topic.write(&[Told::Leads(me)]).await;
+                }
+                self.handle(Event::Leads(false)).await
+            }
+            Kept::Members(Ok(members)) => {
+                let now = self.now();
+                self.forwarded.leader_is_there =
+                    self.cluster.leader().is_some_and(|l| members.iter().any(|m| m == l));
+                self.cluster.members(&members, now);
+                self.unbalanced = true;
+                Ok(())
+            }
+            Kept::Members(Err(error)) => {
+                tracing::warn!(%error, "the members of the worker group are not known");
+                self.forwarded.leader_is_there = false;
+                Ok(())
+            }
+            Kept::Over(error) => self.fence(&error).await,
+        }
+    }
+
+    /// Stops everything, since others may run it now, and joins anew when it has ended.
+    async fn fence(&mut self, error: &Error) -> Result<()> {
+        tracing::warn!(error = %error.trace().trim_end(), "stopping everything and joining the worker group anew");
+        (self.keeper, self.joined, self.elected) = (None, false, false);
+        self.worker.context().lease.end();
+        self.model.step(Event::Leads(false));
+        // Their statuses are for whoever runs them next.
+        self.model.step(Event::Assigned(Work::new()));
+        let ended = self.worker.stop_all();
+        let observed = self.worker.context().observed.clone();
+        tokio::spawn(async move {
+            futures_util::future::join_all(ended.iter().map(CancellationToken::cancelled)).await;
+            tokio::time::sleep(AGAIN).await;
+            // The herder has gone: there is nothing to join for.
+            let _ = observed.send(Observed::Fenced);
+        });
+        Ok(())
+    }
+
+    pub(super) async fn join(&mut self) -> Result<()> {
+        let context = self.worker.shared_context();
+        let me = member_name(&context.config.id())?;
+        self.cluster.rename(me.clone());
+        let keeper = Keeper::join(&context.transport, &context.config, me, context.lease.clone());
+        self.keeper = Some(keeper.await?);
+        Ok(())
+    }
+
+    async fn report(&mut self, applied: u64) -> Result<()> {
+        let address = self.worker.context().config.id();
+        let report = Some(Report { address, applied });
+        let me = self.cluster.me().to_owned();
+        self.topic.write(&[Told::Worker(me, report)]).await
+    }
+
+    async fn observed(&mut self, observed: Observed) -> Result<()> {
+        match observed {
+            Observed::Released { revision } if self.joined => self.report(revision).await,
+            Observed::Released { .. } => Ok(()),
+            Observed::TasksFenced { connector, tasks, result } => {
+                self.tasks_fenced(connector, tasks, result).await;
+                Ok(())
+            }
+            Observed::Fenced => match self.join().await {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    self.again(Observed::Fenced);
+                    Err(error)
+                }
+            },
+            observed => {
+                let again = observed.clone();
+                self.handle(Event::Observed(observed)).await.inspect_err(|_| self.again(again))
             }
         }
     }
 
     /// Hands an observation in once more in a while: the log refused to store what follows from it.
-    fn again(&self, observed: Observed) {
+    pub(super) fn again(&self, observed: Observed) {
         let sender = self.worker.context().observed.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(AGAIN).await;
             // The herder has gone: nothing is left to store.
             let _ = sender.send(observed);
         });
     }
 
-    /// Takes an event in, and carries out what follows from it.
-    pub(super) async fn handle(&mut self, event: Event) -> Result<()> {
-        let mut effects = VecDeque::from(self.model.step(event));
-        while let Some(effect) = effects.pop_front() {
-            match effect {
-                Effect::Start { subject, run, config } => self.worker.start(subject, run, config),
-                Effect::Stop(subject) => self.worker.stop(&subject),
-                Effect::Store(changes) => {
-                    for stored in self.configs.write(&changes).await? {
-                        effects.extend(self.stored(stored));
-                    }
+    pub(super) async fn told(&mut self, told: Vec<Told>) -> Result<()> {
+        for told in told {
+            self.unbalanced |= matches!(told, Told::Worker(..) | Told::Assigned { .. });
+            match self.cluster.told(told) {
+                None => {}
+                Some(News::Leader) => self.led().await?,
+                Some(News::Mine(assignment)) => self.assigned(assignment).await?,
+                Some(News::GivenUp) if self.joined => {
+                    self.fence(&Error::connection("the leader has given this worker up")).await?;
                 }
-                Effect::Topic { connector, topic, task } => {
-                    let written = self.statuses.write_topic(&connector, &topic, task).await?;
-                    tokio::spawn(async move {
-                        if let Err(error) = written.await {
-                            tracing::error!(connector, topic, %error, "cannot store a topic");
-                        }
-                    });
-                }
-                Effect::Status(subject, mut status) => {
-                    if let Some(status) = status.as_mut().filter(|s| s.version.is_empty()) {
-                        self.add_version(&subject, status);
-                    }
-                    let written = self.statuses.write(&subject, status.as_ref()).await?;
-                    tokio::spawn(async move {
-                        if let Err(error) = written.await {
-                            tracing::error!(?subject, %error, "cannot store a status");
-                        }
-                    });
-                }
-            }
-        }
-        self.publish();
-        Ok(())
-    }
-
-    /// Takes in what the config topic tells.
-    fn stored(&mut self, stored: Stored) -> Vec<Effect> {
-        match stored {
-            Stored::Logger { name, level } => {
-                self.loggers.set(&name, level);
-                Vec::new()
-            }
-            stored => self.model.step(Event::Stored(stored)),
-        }
-    }
-
-    /// Adds the version of the plugin to a status of something that has not run yet.
-    fn add_version(&mut self, subject: &Subject, status: &mut Status) {
-        let (Subject::Connector(name) | Subject::Task(name, _)) = subject;
-        let config = self.model.connectors.get(name).map(|connector| &connector.config);
-        let plugin = config.and_then(|config| self.worker.context().plugin(config).ok());
-        if let Some(plugin) = plugin {
-            status.version = plugin.version().to_owned();
-            self.model.set_version(subject, plugin.version());
-        }
-    }
-
-    fn publish(&self) {
-        let old = Arc::clone(&self.publish.borrow());
-        let mut views = Connectors::new();
-        for (name, connector) in &self.model.connectors {
-            let view = ConnectorView {
-                ty: self.worker.context().plugin(&connector.config).ok().map(|plugin| plugin.ty()),
-                config: connector.config.clone(),
-                tasks: connector.wanted.tasks.clone(),
-                status: connector.status.clone(),
-                task_status: connector.task_status.clone(),
-                topics: connector.topics.clone(),
-            };
-            let same = old.get(name).filter(|old| ***old == view).map(Arc::clone);
-            views.insert(name.clone(), same.unwrap_or_else(|| Arc::new(view)));
-        }
-        self.publish.send_replace(Arc::new(views));
-    }
-
-    async fn write(&mut self, changes: Vec<Stored>) -> Result<(), Refusal> {
-        let failed = |error: Error| {
-            let message = "Failed to write to config topic; this may be due to a transient error and \
-                           the request can be safely retried";
-            Refusal::Failed(Error::connection(message).with_source(error))
-        };
-        for stored in self.configs.write(&changes).await.map_err(failed)? {
-            match stored {
-                Stored::Logger { .. } => drop(self.stored(stored)),
-                stored => self.handle(Event::Stored(stored)).await.map_err(failed)?,
+                Some(News::GivenUp) => {}
+                Some(News::Asked { worker, id, request }) => self.asked(worker, id, request).await,
+                Some(News::Answered { id, answer }) => self.answered(id, answer).await,
+                Some(News::Restart(order)) => self.handle(Event::Restart(order)).await?,
             }
         }
         Ok(())
     }
 
-    async fn command(&mut self, command: Command) {
-        // An answer that nobody waits for any more is that of a request that timed out.
-        match command {
-            Command::Put { name, config, replaces, answer } => {
-                let _ = answer.send(self.put(name, config, replaces).await);
-            }
-            Command::Delete { name, answer } => {
-                let _ = answer.send(match self.model.connectors.contains_key(&name) {
-                    true => self.write(vec![Stored::Removed { name }]).await,
-                    false => Err(Refusal::NotFound(format!("Connector {name} not found"))),
-                });
-            }
-            Command::Target { name, target, answer } => {
-                let _ = answer.send(match self.model.connectors.contains_key(&name) {
-                    true => self.write(vec![Stored::Target { name, target }]).await,
-                    false => Err(Refusal::NotFound(format!("Unknown connector {name}"))),
-                });
-            }
-            Command::Restart { name, what, answer } => {
-                let _ = answer.send(self.restart(name, what).await);
-            }
-            Command::RestartTask { name, task, answer } => {
-                let _ = answer.send(self.restart_task(name, task).await);
-            }
-            Command::ResetTopics { name, answer } => {
-                // Before the topics are forgotten: what a task uses from now on is remembered again.
-                self.worker.context().topics.reset();
-                let event = Event::ResetTopics { connector: name };
-                let _ = answer.send(self.handle(event).await.map_err(Refusal::Failed));
-            }
-            Command::Alter { name, offsets, answer } => self.alter(name, offsets, answer),
-            Command::Level { logger, level, answer } => {
-                let _ = answer.send(self.write(vec![Stored::Logger { name: logger, level }]).await);
-            }
+    /// Someone leads from here on: this worker or another one.
+    async fn led(&mut self) -> Result<()> {
+        if self.leads() {
+            tracing::info!("this worker leads the group");
+            self.unbalanced = true;
+            self.ask_members();
         }
+        self.handle(Event::Leads(self.leads())).await?;
+        self.ask_again().await;
+        Ok(())
     }
 
-    async fn restart(&mut self, name: String, what: Restart) -> Result<ConnectorView, Refusal> {
-        let unknown = || Refusal::NotFound(format!("Unknown connector: {name}"));
-        let view = self.publish.borrow().get(&name).map(Arc::clone).ok_or_else(unknown)?;
-        let mut plan = (*view).clone();
-        let (instance, tasks) = self.model.restarted(&name, what);
-        let instance = plan.status.as_mut().filter(|_| instance);
-        let tasks = plan.task_status.iter_mut().filter(|(task, _)| tasks.contains(task));
-        for status in instance.into_iter().chain(tasks.map(|(_, status)| status)) {
-            status.state = State::Restarting;
+    /// Starts and stops what the leader says, and tells when what was taken away has ended.
+    async fn assigned(&mut self, assignment: Assignment) -> Result<()> {
+        if !self.joined {
+            return Ok(());
         }
-        self.handle(Event::Restart { connector: name, what }).await.map_err(Refusal::Failed)?;
-        Ok(plan)
-    }
-
-    async fn restart_task(&mut self, name: String, task: u32) -> Result<(), Refusal> {
-        let connector = self.model.connectors.get(&name);
-        let connector =
-            connector.ok_or_else(|| Refusal::NotFound(format!("Unknown connector: {name}")))?;
-        if task as usize >= connector.wanted.tasks.len() {
-            return Err(Refusal::NotFound(format!("Unknown task: {name}-{task}")));
+        let Assignment { revision, run, .. } = assignment;
+        let old = self.model.assigned().clone();
+        let durable = self.carry_out(Event::Assigned(run)).await?;
+        let mut ended = Vec::new();
+        for subject in old.difference(self.model.assigned()) {
+            ended.extend(self.worker.ended(subject));
         }
-        let event = Event::RestartTask { connector: name, task };
-        self.handle(event).await.map_err(Refusal::Failed)
-    }
-
-    /// Answers when it is done, without keeping other requests.
-    fn alter(&self, name: String, offsets: Option<offsets::Offsets>, answer: Answer<bool>) {
-        let Some(connector) = self.model.connectors.get(&name) else {
-            let _ = answer.send(Err(Refusal::NotFound(format!("Connector {name} not found"))));
-            return;
-        };
-        if connector.wanted.target != TargetState::Stopped {
-            let message = format!(
-                "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for \
-                 the specified connector by issuing a 'PUT' request to the '/connectors/{name}/stop' endpoint"
-            );
-            let _ = answer.send(Err(Refusal::BadRequest(message)));
-            return;
-        }
-        let (context, ended) = (self.worker.shared_context(), self.worker.ended(&name));
-        let config = connector.config.clone();
+        let observed = self.worker.context().observed.clone();
         tokio::spawn(async move {
-            let _ = answer.send(offsets::alter(&context, ended, &name, &config, offsets).await);
+            futures_util::future::join_all(ended.iter().map(CancellationToken::cancelled)).await;
+            // A status that was lost is written again by whoever runs it next.
+            futures_util::future::join_all(durable).await;
+            let _ = observed.send(Observed::Released { revision });
         });
+        Ok(())
     }
 
-    async fn put(
-        &mut self,
-        name: String,
-        config: Properties,
-        replaces: Replaces,
-    ) -> Result<Put, Refusal> {
-        let known = self.model.connectors.get(&name);
-        let existed = known.is_some();
-        let target = match replaces {
-            Replaces::Nothing(_) if existed => {
-                return Err(Refusal::Conflict(format!("Connector {name} already exists")));
+    pub(super) async fn stored(&mut self, stored: Vec<Stored>) -> Result<()> {
+        for stored in stored {
+            self.unbalanced = true;
+            match stored {
+                Stored::Logger { name, level } => drop(self.loggers.set(&name, level)),
+                stored => self.handle(Event::Stored(stored)).await?,
             }
-            Replaces::Exactly(old) if known.is_none_or(|known| known.config != old) => {
-                return Ok(Put::Changed);
-            }
-            Replaces::Nothing(target) => target,
-            _ => TargetState::Started,
-        };
-        let mut changes = vec![Stored::Connector { name: name.clone(), config }];
-        if !existed {
-            // First, so that it never runs in another state; and also when it is to be started, so that a state
-            // left over from an earlier connector of this name does not count.
-            changes.insert(0, Stored::Target { name: name.clone(), target });
         }
-        self.write(changes).await?;
-        let view = self.publish.borrow().get(&name).map(Arc::clone);
-        let gone = || Refusal::Conflict(format!("Connector {name} was removed meanwhile"));
-        view.map(|view| Put::Stored(!existed, view)).ok_or_else(gone)
+        Ok(())
     }
+
+    async fn statuses(&mut self, changes: Vec<StatusChange>) -> Result<()> {
+        for change in changes {
+            if matches!(change, StatusChange::Topic { used: false, .. }) {
+                // What a task uses from now on is remembered again.
+                self.worker.context().topics.reset();
+            }
+            self.handle(Event::Told(change)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask_members(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            self.asked_members = Instant::now();
+            self.cluster.ask();
+            keeper.ask_members();
+        }
+    }
+
+    async fn tick(&mut self) -> Result<()> {
+        let config = &self.worker.context().config.config;
+        let (heartbeat, delay) = (config.heartbeat_interval.get(), config.rebalance_delay.get());
+        let asks = self.leads() || self.forwarded.is_late();
+        // A worker that died is noticed this much after its session has ended.
+        if asks && self.asked_members.elapsed() >= heartbeat.min(AGAIN) {
+            self.ask_members();
+        }
+        self.unbalanced |= self.cluster.deadline(delay).is_some_and(|at| at <= self.now());
+        self.forwarded.give_up();
+        Ok(())
+    }
+
+    /// As the leader, gives out the work.
+    async fn lead(&mut self) {
+        if !self.unbalanced || !self.leads() {
+            return;
+        }
+        self.unbalanced = false;
+        if let Err(error) = self.give_out().await {
+            tracing::error!(error = %error.trace().trim_end(), "cannot give out the work; trying again");
+            self.unbalanced = true;
+            // What was written is read before the next attempt.
+            tokio::time::sleep(AGAIN).await;
+        }
+        let cluster = &self.cluster;
+        self.waiting.retain(|waiting| !waiting.go.is_closed());
+        let (go, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| !cluster.may_run_tasks_of(&waiting.connector));
+        self.waiting = wait;
+        for waiting in go {
+            // Whoever waited has given up.
+            let _ = waiting.go.send(());
+        }
+    }
+
+    async fn give_out(&mut self) -> Result<()> {
+        let delay = self.worker.context().config.config.rebalance_delay.get();
+        loop {
+            let (work, now) = (self.model.work(), self.now());
+            let writes = self.cluster.lead(&work, now, delay);
+            if writes.is_empty() {
+                return Ok(());
+            }
+            for told in &writes {
+                if let Told::Worker(worker, None) = told
+                    && let Some(address) = self.cluster.address(worker)
+                {
+                    tracing::warn!(worker, "the worker is gone; others run what it ran");
+                    self.handle(Event::Lost { address }).await?;
+                }
+            }
+            self.topic.write(&writes).await?;
+            let told = self.topic.read().await?;
+            Box::pin(self.told(told)).await?;
+            self.unbalanced = false;
+        }
+    }
+
+    /// Stops everything, gives it to others, and says so.
+    async fn leave(&mut self) {
+        self.worker.shut_down().await;
+        let gone = async {
+            let durable = self.carry_out(Event::Assigned(Work::new())).await?;
+            futures_util::future::join_all(durable).await;
+            let me = self.cluster.me().to_owned();
+            if std::mem::take(&mut self.joined) {
+                self.topic.write(&[Told::Worker(me, None)]).await?;
+                let told = self.topic.read().await?;
+                self.told(told).await?;
+                if self.leads() {
+                    // As its last act: the next leader need not be awaited.
+                    self.give_out().await?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        match tokio::time::timeout(LEAVING, gone).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error.trace().trim_end(), "could not hand over")
+            }
+            Err(_) => tracing::warn!("could not hand over in time"),
+        }
+        if let Some(keeper) = self.keeper.take()
+            && tokio::time::timeout(LEAVING, keeper.leave()).await.is_err()
+        {
+            tracing::warn!("could not leave the worker group in time");
+        }
+    }
+}
+
+/// A name that no other start of a worker has.
+pub(super) fn member_name(address: &str) -> Result<String> {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random)
+        .map_err(|e| Error::internal("no randomness").context("cause", e.to_string()))?;
+    Ok(format!("connect-{address}-{:08x}", u32::from_le_bytes(random)))
 }

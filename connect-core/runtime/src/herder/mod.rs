@@ -1,7 +1,15 @@
 //! The herder: which connectors and tasks there should be, and how they are. REST asks it through [`Herder`].
 
 mod actor;
-mod local;
+mod balance;
+mod cluster;
+mod connector;
+mod distributed;
+mod effects;
+mod events;
+mod forward;
+mod keeper;
+mod leader;
 mod offsets;
 mod state;
 
@@ -17,16 +25,18 @@ use connect_core::{
     error::Error,
     plugin::PluginType,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-pub use local::{LocalHerder, Options};
-pub(crate) use state::Observed;
+pub(crate) use actor::Command;
+pub use distributed::{DistributedHerder, Options};
+pub(crate) use events::Observed;
 
 use crate::loggers::{Level, Loggers};
 pub use crate::validate::{ConfigInfo, ConfigInfos, ConfigValue, HIDDEN, Submitted};
 
 /// What is wanted of a connector (`org.apache.kafka.connect.runtime.TargetState`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "names say it")]
 pub enum TargetState {
     Started,
@@ -167,6 +177,8 @@ pub enum Refusal {
     BadRequest(String),
     /// The worker's configuration forbids it.
     Forbidden(String),
+    /// No worker leads at the moment: the same request may succeed soon.
+    Unavailable(String),
     /// The log or the worker failed.
     Failed(Error),
 }
@@ -177,7 +189,8 @@ impl fmt::Display for Refusal {
             Self::NotFound(why)
             | Self::Conflict(why)
             | Self::BadRequest(why)
-            | Self::Forbidden(why) => f.write_str(why),
+            | Self::Forbidden(why)
+            | Self::Unavailable(why) => f.write_str(why),
             Self::Failed(error) => write!(f, "{error}"),
         }
     }
@@ -265,7 +278,7 @@ pub trait Herder: Send + Sync {
 }
 
 /// What a restart covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restart {
     /// The tasks too.
     pub include_tasks: bool,

@@ -11,13 +11,13 @@ use connect_core::{
     source::OffsetChange,
 };
 use serde_json::{Value as Json, json};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 
 use super::{PartitionOffset, Refusal};
-use crate::worker::{Context, consumer_group};
-
-/// Partitions with their offsets, as REST gives them.
-pub(crate) type Offsets = Vec<OffsetChange>;
+use crate::{
+    storage::{ConnectorOffsets, OffsetChanges},
+    worker::{Context, consumer_group},
+};
 
 /// How long tasks that were told to stop may still take, beyond their graceful time-out.
 const ENDING: Duration = Duration::from_secs(10);
@@ -34,10 +34,7 @@ pub(super) async fn read(
 ) -> Result<Vec<PartitionOffset>, Refusal> {
     let plugin = context.plugin(config).map_err(Refusal::Failed)?;
     let offsets: Vec<(Json, Json)> = match plugin.ty() {
-        PluginType::Source => {
-            context.offsets.refresh().await.map_err(Refusal::Failed)?;
-            context.offsets.of(name)
-        }
+        PluginType::Source => of_source(context, config).await?.of(name),
         PluginType::Sink => {
             let group = consumer_group(context, name, config);
             let committed = context.transport.committed(&group).await.map_err(Refusal::Failed)?;
@@ -54,17 +51,24 @@ pub(super) async fn read(
         .collect())
 }
 
-/// Changes, or, with none, forgets offsets, after the connector's tasks have ended.
+/// The stored offsets of a source.
+async fn of_source(context: &Context, config: &Properties) -> Result<ConnectorOffsets, Refusal> {
+    let topic = config.get("offsets.storage.topic").map(|topic| topic.trim());
+    let offsets = context.offsets.of_connector(&context.transport, topic).await;
+    offsets.map_err(Refusal::Failed)
+}
+
+/// Changes, or, with none, forgets offsets, after the connector's tasks have ended; `fenced` is how many there were.
 pub(super) async fn alter(
     context: &Context,
-    ended: Vec<CancellationToken>,
+    ended: oneshot::Receiver<()>,
+    fenced: u32,
     name: &str,
     config: &Properties,
-    offsets: Option<Offsets>,
+    offsets: Option<OffsetChanges>,
 ) -> Result<bool, Refusal> {
-    let all_ended = futures_util::future::join_all(ended.iter().map(CancellationToken::cancelled));
     let graceful = context.config.config.shutdown_timeout.get() + ENDING;
-    if tokio::time::timeout(graceful, all_ended).await.is_err() {
+    if !matches!(tokio::time::timeout(graceful, ended).await, Ok(Ok(()))) {
         return Err(Refusal::Failed(Error::connection(format!(
             "Failed to alter offsets for connector {name} because its tasks haven't stopped completely yet. This \
              operation can be safely retried."
@@ -75,17 +79,20 @@ pub(super) async fn alter(
     let properties = context.config.plugin_properties(&config);
     match plugin.ty() {
         PluginType::Source => {
-            let forgotten = || context.offsets.of(name).into_iter().map(|(p, _)| (p, None));
-            if offsets.is_none() {
-                context.offsets.refresh().await.map_err(Refusal::Failed)?;
+            if context.config.exactly_once() {
+                let ids: Vec<_> =
+                    (0..fenced).map(|task| context.config.transactional_id(name, task)).collect();
+                context.transport.fence(&ids).await.map_err(Refusal::Failed)?;
             }
+            let stored = of_source(context, &config).await?;
+            let forgotten = || stored.of(name).into_iter().map(|(p, _)| (p, None));
             let offsets = offsets.unwrap_or_else(|| forgotten().collect());
             for (partition, offset) in &offsets {
                 primitive(partition)?;
                 offset.as_ref().map_or(Ok(()), primitive)?;
             }
             let ours = plugin.alter_offsets(&properties, &offsets).await.map_err(refused)?;
-            context.offsets.write(name, &offsets).await.map_err(Refusal::Failed)?;
+            stored.write(name, &offsets).await.map_err(Refusal::Failed)?;
             Ok(ours)
         }
         PluginType::Sink => {

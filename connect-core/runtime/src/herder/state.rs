@@ -4,87 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use connect_core::config::Properties;
 
-use super::{Restart, State, Status, TargetState};
-use crate::storage::{Stored, Subject};
-
-/// What became of something that was started. `run` tells which start it was: news of an earlier one are ignored.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Observed {
-    /// It runs.
-    Running { subject: Subject, run: u64, version: String },
-    /// It has failed.
-    Failed { subject: Subject, run: u64, trace: String },
-    /// It has ended, as it was told to: what it had in hand is durable, or given up.
-    Ended { subject: Subject, run: u64 },
-    /// A connector has found its work and cut it into tasks.
-    Tasks { connector: String, run: u64, configs: Vec<Properties> },
-    /// A task has used a topic.
-    Topic { connector: String, task: u32, topic: String },
-}
-
-/// What can happen.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Event {
-    /// The config topic told something.
-    Stored(Stored),
-    /// The config topic and the statuses were read: what should run may start.
-    Loaded,
-    /// Something that was started told something.
-    Observed(Observed),
-    /// A user asked for a restart.
-    Restart { connector: String, what: Restart },
-    /// A user asked for the restart of one task.
-    RestartTask { connector: String, task: u32 },
-    /// A user asked to forget the topics that a connector has used.
-    ResetTopics { connector: String },
-    /// The worker is leaving: what runs has no worker any more.
-    Leaving,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Effect {
-    /// Start; whatever runs under the same subject is stopped first.
-    Start { subject: Subject, run: u64, config: Properties },
-    /// Stop.
-    Stop(Subject),
-    /// Write to the config topic.
-    Store(Vec<Stored>),
-    /// Write to the status topic; none removes.
-    Status(Subject, Option<Status>),
-    /// Write to the status topic that a connector's task has used a topic; without task, that it is forgotten.
-    Topic { connector: String, topic: String, task: Option<u32> },
-}
-
-/// What the config topic says of a connector besides its configuration.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Wanted {
-    pub(crate) target: TargetState,
-    pub(crate) tasks: Vec<Properties>,
-    /// Task configurations whose commit has not come yet.
-    staged: BTreeMap<u32, Properties>,
-}
-
-impl Default for Wanted {
-    fn default() -> Self {
-        Self { target: TargetState::Started, tasks: Vec::new(), staged: BTreeMap::new() }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Connector {
-    pub(crate) config: Properties,
-    pub(crate) wanted: Wanted,
-    pub(crate) status: Option<Status>,
-    pub(crate) task_status: BTreeMap<u32, Status>,
-    pub(crate) topics: BTreeSet<String>,
-    /// Start of the instance that runs, or has failed.
-    run: Option<u64>,
-    /// The same of each task, with the configuration that it was started with.
-    task_runs: BTreeMap<u32, (u64, Properties)>,
-    /// Tasks that were told to end for good; their status stays until they have.
-    leaving: BTreeMap<u32, u64>,
-}
+use super::{
+    Restart, State, Status, TargetState,
+    connector::{Connector, Wanted},
+    events::{Effect, Event, Observed},
+};
+use crate::storage::{RestartOrder, StatusChange, Stored, Subject, Work};
 
 /// Everything that is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,9 +18,15 @@ pub(crate) struct Model {
     /// What came before the configuration: a target state is written first, and compaction leaves the entries of
     /// the config topic in the order in which they were last written.
     early: BTreeMap<String, Wanted>,
+    /// Statuses that came before the configuration, which is in another topic.
+    early_statuses: BTreeMap<Subject, Status>,
     worker_id: String,
-    loaded: bool,
+    /// What this worker runs; everything else is others'.
+    assigned: Work,
+    leads: bool,
     runs: u64,
+    /// Connectors that have changed since they were last taken.
+    changed: BTreeSet<String>,
 }
 
 impl Model {
@@ -103,16 +34,39 @@ impl Model {
         Self {
             connectors: BTreeMap::new(),
             early: BTreeMap::new(),
+            early_statuses: BTreeMap::new(),
             worker_id,
-            loaded: false,
+            assigned: Work::new(),
+            leads: false,
             runs: 0,
+            changed: BTreeSet::new(),
         }
+    }
+
+    /// Names of the connectors that have changed since the last call.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// What this worker runs.
+    pub(crate) fn assigned(&self) -> &Work {
+        &self.assigned
+    }
+
+    /// All that should have a worker: a connector that is paused or stopped too, since somebody has to say so.
+    pub(crate) fn work(&self) -> Work {
+        let mut work = Work::new();
+        for (name, connector) in &self.connectors {
+            work.insert(Subject::Connector(name.clone()));
+            let tasks = 0..connector.wanted.tasks.len() as u32;
+            work.extend(tasks.map(|task| Subject::Task(name.clone(), task)));
+        }
+        work
     }
 
     /// Adds the version of the plugin to a status that has none.
     pub(crate) fn set_version(&mut self, subject: &Subject, version: &str) {
-        let (Subject::Connector(name) | Subject::Task(name, _)) = subject;
-        let Some(connector) = self.connectors.get_mut(name) else { return };
+        let Some(connector) = self.connectors.get_mut(subject.name()) else { return };
         let status = match subject {
             Subject::Connector(_) => connector.status.as_mut(),
             Subject::Task(_, task) => connector.task_status.get_mut(task),
@@ -122,35 +76,26 @@ impl Model {
         }
     }
 
-    /// Takes over a status from before the worker was restarted, if the connector is known.
-    pub(crate) fn remember(&mut self, subject: &Subject, status: Status) {
-        let (Subject::Connector(name) | Subject::Task(name, _)) = subject;
-        let Some(connector) = self.connectors.get_mut(name) else { return };
-        match subject {
-            Subject::Connector(_) => connector.status = Some(status),
-            Subject::Task(_, task) => drop(connector.task_status.insert(*task, status)),
-        }
-    }
-
     /// Takes an event in and says what is to be done.
     pub(crate) fn step(&mut self, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
             Event::Stored(stored) => self.stored(stored, &mut effects),
-            Event::Loaded => {
-                self.loaded = true;
+            Event::Told(change) => self.told(change, &mut effects),
+            Event::Assigned(work) => self.assign(work, &mut effects),
+            Event::Leads(leads) => {
+                self.leads = leads;
                 for name in self.connectors.keys().cloned().collect::<Vec<_>>() {
-                    self.start_connector(&name, &mut effects);
-                    self.start_tasks(&name, &mut effects);
+                    self.drop_tasks_of_stopped(&name, &mut effects);
                 }
             }
             Event::Observed(observed) => self.observed(observed, &mut effects),
-            Event::Restart { connector, what } => self.restart(&connector, what, &mut effects),
-            Event::RestartTask { connector, task } => {
-                self.restart_tasks(&connector, &[task], &mut effects);
+            Event::Tasks { connector, configs } => {
+                self.store_tasks(connector, configs, &mut effects);
             }
+            Event::Restart(order) => self.restart(&order, &mut effects),
             Event::ResetTopics { connector } => self.forget_topics(&connector, &mut effects),
-            Event::Leaving => self.leave(&mut effects),
+            Event::Lost { address } => self.forget_tasks_of(&address, &mut effects),
         }
         effects
     }
@@ -158,27 +103,33 @@ impl Model {
     fn stored(&mut self, stored: Stored, effects: &mut Vec<Effect>) {
         match stored {
             Stored::Connector { name, config } => {
+                self.changed.insert(name.clone());
                 let known = self.connectors.get_mut(&name);
                 if known.as_ref().is_some_and(|c| c.config == config && c.run.is_some()) {
                     return;
                 }
                 match known {
                     Some(connector) => connector.config = config,
-                    None => {
-                        let wanted = self.early.remove(&name).unwrap_or_default();
-                        self.connectors.insert(name.clone(), Connector::new(config, wanted));
-                    }
+                    None => self.add(&name, config),
                 }
                 self.start_connector(&name, effects);
                 self.start_tasks(&name, effects);
             }
             Stored::Removed { name } => {
+                self.changed.insert(name.clone());
                 self.early.remove(&name);
-                self.forget_topics(&name, effects);
+                if self.leads {
+                    self.forget_topics(&name, effects);
+                }
                 let Some(connector) = self.connectors.remove(&name) else { return };
                 for subject in connector.subjects(&name) {
-                    effects.push(Effect::Stop(subject.clone()));
-                    effects.push(Effect::Status(subject, None));
+                    let here = self.assigned.contains(&subject);
+                    if here {
+                        effects.push(Effect::Stop(subject.clone()));
+                    }
+                    if here || self.leads {
+                        effects.push(Effect::Status(subject, None));
+                    }
                 }
             }
             Stored::Target { name, target } => self.retarget(&name, target, effects),
@@ -186,6 +137,7 @@ impl Model {
                 self.wanted(&name).staged.insert(task, config);
             }
             Stored::Commit { name, tasks } => {
+                self.changed.insert(name.clone());
                 let wanted = self.wanted(&name);
                 let mut staged = std::mem::take(&mut wanted.staged);
                 let config = |task| {
@@ -195,10 +147,128 @@ impl Model {
                 // A commit whose tasks are not all there is one that compaction has torn: as the JVM's, wait for
                 // the connector to write them again.
                 wanted.tasks = (0..tasks).map_while(config).collect();
+                wanted.unfenced = true;
                 self.start_tasks(&name, effects);
+            }
+            Stored::Fenced { name, tasks } => {
+                let wanted = self.wanted(&name);
+                (wanted.fenced, wanted.unfenced) = (Some(tasks), false);
             }
             // The actor's: it has no part in what runs.
             Stored::Logger { .. } => {}
+        }
+    }
+
+    fn add(&mut self, name: &str, config: Properties) {
+        let mut connector = Connector::new(config, self.early.remove(name).unwrap_or_default());
+        let of = |subject: &Subject| subject.name() == name;
+        let subjects: Vec<_> = self.early_statuses.keys().filter(|s| of(s)).cloned().collect();
+        for subject in subjects {
+            match (&subject, self.early_statuses.remove(&subject)) {
+                (Subject::Connector(_), status) => connector.status = status,
+                (Subject::Task(_, task), Some(status)) => {
+                    connector.task_status.insert(*task, status);
+                }
+                (Subject::Task(..), None) => {}
+            }
+        }
+        self.connectors.insert(name.to_owned(), connector);
+    }
+
+    /// What the status topic tells is of what others run, or ran: of what runs here it is an echo.
+    fn told(&mut self, change: StatusChange, effects: &mut Vec<Effect>) {
+        let (subject, status) = match change {
+            StatusChange::Status(subject, status) => (subject, status),
+            StatusChange::Topic { connector: name, topic, used } => {
+                let Some(connector) = self.connectors.get_mut(&name) else { return };
+                match used {
+                    true => connector.topics.insert(topic),
+                    false => connector.topics.remove(&topic),
+                };
+                self.changed.insert(name);
+                return;
+            }
+        };
+        if self.assigned.contains(&subject) {
+            return;
+        }
+        let known = self.connectors.get_mut(subject.name());
+        let tasks = known.as_ref().map(|connector| connector.wanted.tasks.len());
+        let wanted = match &subject {
+            Subject::Connector(_) => tasks.is_some(),
+            Subject::Task(_, task) => tasks.is_some_and(|tasks| (*task as usize) < tasks),
+        };
+        // The last word of a worker that did not know yet that this is gone.
+        if self.leads && !wanted && status.is_some() {
+            effects.push(Effect::Status(subject, None));
+            return;
+        }
+        let Some(connector) = known else {
+            match status {
+                Some(status) => drop(self.early_statuses.insert(subject, status)),
+                None => drop(self.early_statuses.remove(&subject)),
+            }
+            return;
+        };
+        self.changed.insert(subject.name().to_owned());
+        match (subject, status) {
+            (Subject::Connector(_), status) => connector.status = status,
+            (Subject::Task(_, task), Some(status)) => {
+                connector.task_status.insert(task, status);
+            }
+            (Subject::Task(_, task), None) => drop(connector.task_status.remove(&task)),
+        }
+    }
+
+    fn assign(&mut self, work: Work, effects: &mut Vec<Effect>) {
+        let old = std::mem::replace(&mut self.assigned, work);
+        for subject in old.difference(&self.assigned.clone()) {
+            self.release(subject, effects);
+        }
+        let new: Vec<Subject> = self.assigned.difference(&old).cloned().collect();
+        for subject in new {
+            self.changed.insert(subject.name().to_owned());
+            match subject {
+                Subject::Connector(name) => self.start_connector(&name, effects),
+                Subject::Task(name, task) => {
+                    let connector = self.connectors.get(&name);
+                    let config = connector.and_then(|c| c.wanted.tasks.get(task as usize)).cloned();
+                    if let Some(config) = config {
+                        self.start_task(&name, task, config, effects);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stops what another worker is to run. What has failed says so until that one has started it.
+    fn release(&mut self, subject: &Subject, effects: &mut Vec<Effect>) {
+        let Some(connector) = self.connectors.get_mut(subject.name()) else { return };
+        self.changed.insert(subject.name().to_owned());
+        let (ran, status) = match subject {
+            Subject::Connector(_) => {
+                let keeps = connector.wanted.target == TargetState::Stopped;
+                (connector.run.take().is_some(), connector.status.as_mut().filter(|_| !keeps))
+            }
+            Subject::Task(_, task) => {
+                // One that is ending for good has its status until it has ended.
+                if connector.leaving.contains_key(task) {
+                    return;
+                }
+                if *task as usize >= connector.wanted.tasks.len() {
+                    connector.task_status.remove(task);
+                    effects.push(Effect::Status(subject.clone(), None));
+                }
+                let ran = connector.task_runs.remove(task).is_some();
+                (ran, connector.task_status.get_mut(task))
+            }
+        };
+        if ran {
+            effects.push(Effect::Stop(subject.clone()));
+        }
+        if let Some(status) = status.filter(|status| status.state != State::Failed) {
+            status.state = State::Unassigned;
+            effects.push(Effect::Status(subject.clone(), Some(status.clone())));
         }
     }
 
@@ -210,17 +280,37 @@ impl Model {
     }
 
     fn retarget(&mut self, name: &str, target: TargetState, effects: &mut Vec<Effect>) {
-        let wanted = self.wanted(name);
-        let old = std::mem::replace(&mut wanted.target, target);
-        let has_tasks = !wanted.tasks.is_empty();
-        if !self.loaded || old == target || !self.connectors.contains_key(name) {
+        let old = std::mem::replace(&mut self.wanted(name).target, target);
+        if old == target || !self.connectors.contains_key(name) {
             return;
         }
-        if target == TargetState::Stopped && has_tasks {
-            effects.push(Effect::Store(vec![Stored::Commit { name: name.to_owned(), tasks: 0 }]));
-        }
+        self.changed.insert(name.to_owned());
+        self.drop_tasks_of_stopped(name, effects);
         self.start_connector(name, effects);
         self.start_tasks(name, effects);
+    }
+
+    /// A stopped connector has no tasks: the leader sees to that.
+    fn drop_tasks_of_stopped(&self, name: &str, effects: &mut Vec<Effect>) {
+        let Some(connector) = self.connectors.get(name).filter(|_| self.leads) else { return };
+        let wanted = &connector.wanted;
+        if wanted.target == TargetState::Stopped && !wanted.tasks.is_empty() {
+            effects.push(Effect::Store(vec![Stored::Commit { name: name.to_owned(), tasks: 0 }]));
+        }
+    }
+
+    /// Stores the tasks that a connector was cut into, if they are others than before.
+    fn store_tasks(&self, name: String, configs: Vec<Properties>, effects: &mut Vec<Effect>) {
+        let Some(connector) = self.connectors.get(&name) else { return };
+        let stopped = connector.wanted.target == TargetState::Stopped;
+        if !self.leads || stopped || connector.wanted.tasks == configs {
+            return;
+        }
+        let tasks = configs.len() as u32;
+        let task = |(task, config)| Stored::Task { name: name.clone(), task: task as u32, config };
+        let mut stored: Vec<_> = configs.into_iter().enumerate().map(task).collect();
+        stored.push(Stored::Commit { name: name.clone(), tasks });
+        effects.push(Effect::Store(stored));
     }
 
     fn next_run(&mut self) -> u64 {
@@ -235,8 +325,9 @@ impl Model {
     /// Brings the connector's instance in line with its target state, anew if it runs.
     fn start_connector(&mut self, name: &str, effects: &mut Vec<Effect>) {
         let run = self.next_run();
-        let Some(connector) = self.connectors.get(name).filter(|_| self.loaded) else { return };
         let subject = Subject::Connector(name.to_owned());
+        let here = self.assigned.contains(&subject);
+        let Some(connector) = self.connectors.get(name).filter(|_| here) else { return };
         let state = match connector.wanted.target {
             TargetState::Started => {
                 let config = connector.config.clone();
@@ -262,10 +353,11 @@ impl Model {
     /// Brings the tasks in line: stops those that are no longer wanted or have changed, starts what is missing. A
     /// task whose configuration stays is not touched.
     fn start_tasks(&mut self, name: &str, effects: &mut Vec<Effect>) {
-        let Some(connector) = self.connectors.get(name).filter(|_| self.loaded) else { return };
+        let Some(connector) = self.connectors.get(name) else { return };
         let (target, wanted) = (connector.wanted.target, connector.wanted.tasks.clone());
-        let known: Vec<u32> =
-            connector.task_runs.keys().chain(connector.task_status.keys()).copied().collect();
+        let known = connector.task_runs.keys().chain(connector.task_status.keys()).copied();
+        let here = |task: &u32| self.assigned.contains(&Subject::Task(name.to_owned(), *task));
+        let known: Vec<u32> = known.filter(here).collect();
         for task in known {
             if target == TargetState::Stopped || task as usize >= wanted.len() {
                 let Some(connector) = self.connectors.get_mut(name) else { return };
@@ -299,8 +391,9 @@ impl Model {
 
     fn start_task(&mut self, name: &str, task: u32, config: Properties, effects: &mut Vec<Effect>) {
         let run = self.next_run();
-        let Some(connector) = self.connectors.get(name) else { return };
         let subject = Subject::Task(name.to_owned(), task);
+        let here = self.assigned.contains(&subject);
+        let Some(connector) = self.connectors.get(name).filter(|_| here) else { return };
         let same = connector.task_runs.get(&task).is_some_and(|(_, running)| *running == config);
         let old = connector.task_status.get(&task);
         let failed = old.is_some_and(|status| status.state == State::Failed);
@@ -332,24 +425,19 @@ impl Model {
 
     fn observed(&mut self, observed: Observed, effects: &mut Vec<Effect>) {
         let (subject, run, status) = match observed {
-            Observed::Tasks { connector: name, run, configs } => {
-                let Some(connector) = self.connectors.get(&name) else { return };
-                if connector.run == Some(run) && connector.wanted.tasks != configs {
-                    let tasks = configs.len() as u32;
-                    let task = |(task, config)| Stored::Task {
-                        name: name.clone(),
-                        task: task as u32,
-                        config,
-                    };
-                    let mut stored: Vec<_> = configs.into_iter().enumerate().map(task).collect();
-                    stored.push(Stored::Commit { name: name.clone(), tasks });
-                    effects.push(Effect::Store(stored));
+            Observed::Tasks { connector, run, configs } => {
+                let Some(known) = self.connectors.get(&connector) else { return };
+                if known.run == Some(run) && known.wanted.tasks != configs {
+                    effects.push(Effect::Submit { connector, run, configs });
                 }
                 return;
             }
+            // The actor's.
+            Observed::Released { .. } | Observed::TasksFenced { .. } | Observed::Fenced => return,
             Observed::Topic { connector: name, task, topic } => {
                 let Some(connector) = self.connectors.get_mut(&name) else { return };
                 if connector.topics.insert(topic.clone()) {
+                    self.changed.insert(name.clone());
                     effects.push(Effect::Topic { connector: name, topic, task: Some(task) });
                 }
                 return;
@@ -367,8 +455,8 @@ impl Model {
                 (subject, run, status)
             }
         };
-        let (Subject::Connector(name) | Subject::Task(name, _)) = &subject;
-        let Some(connector) = self.connectors.get_mut(name) else { return };
+        let Some(connector) = self.connectors.get_mut(subject.name()) else { return };
+        self.changed.insert(subject.name().to_owned());
         let (current, old) = match &subject {
             Subject::Connector(_) => (connector.run, connector.status.clone()),
             Subject::Task(_, task) => {
@@ -406,7 +494,18 @@ impl Model {
             connector.leaving.remove(task);
             connector.task_status.remove(task);
         }
+        self.changed.insert(name.clone());
         effects.push(Effect::Status(subject, None));
+    }
+
+    /// How many tasks are to be fenced before new ones start, and how many those are; none if there is nothing to fence
+    /// (`DistributedHerder.doFenceZombieSourceTasks`).
+    pub(crate) fn to_fence(&self, name: &str) -> Option<(u32, u32)> {
+        let wanted = &self.connectors.get(name)?.wanted;
+        let now = wanted.tasks.len() as u32;
+        // A task that was and is the only one fences itself.
+        let before = wanted.fenced.filter(|before| (*before, now) != (1, 1)).unwrap_or(0);
+        wanted.unfenced.then_some((before, now))
     }
 
     /// What a restart covers: the connector's instance, and tasks.
@@ -422,30 +521,34 @@ impl Model {
         (covered(connector.status.as_ref()), tasks)
     }
 
-    fn restart(&mut self, name: &str, what: Restart, effects: &mut Vec<Effect>) {
-        let (instance, tasks) = self.restarted(name, what);
-        if instance {
+    fn restart(&mut self, order: &RestartOrder, effects: &mut Vec<Effect>) {
+        let name = &order.connector;
+        let subject = Subject::Connector(name.clone());
+        self.changed.insert(name.clone());
+        if order.instance && self.assigned.contains(&subject) {
             if let Some(connector) = self.connectors.get_mut(name)
                 && let Some(status) = &mut connector.status
             {
                 status.state = State::Restarting;
-                let subject = Subject::Connector(name.to_owned());
                 effects.push(Effect::Status(subject, Some(status.clone())));
             }
             self.start_connector(name, effects);
         }
-        self.restart_tasks(name, &tasks, effects);
+        self.restart_tasks(name, &order.tasks, effects);
     }
 
     fn restart_tasks(&mut self, name: &str, tasks: &[u32], effects: &mut Vec<Effect>) {
         let Some(connector) = self.connectors.get_mut(name) else { return };
         let there = connector.wanted.tasks.len();
         for task in tasks.iter().filter(|task| (**task as usize) < there) {
+            let subject = Subject::Task(name.to_owned(), *task);
+            if !self.assigned.contains(&subject) {
+                continue;
+            }
             connector.task_runs.remove(task);
             // Also a failed task of a paused connector: it becomes PAUSED.
             if let Some(status) = connector.task_status.get_mut(task) {
                 status.state = State::Restarting;
-                let subject = Subject::Task(name.to_owned(), *task);
                 effects.push(Effect::Status(subject, Some(status.clone())));
             }
         }
@@ -454,52 +557,27 @@ impl Model {
         }
     }
 
+    /// Removes the statuses of tasks that are no longer wanted, which a lost worker would have removed.
+    fn forget_tasks_of(&mut self, address: &str, effects: &mut Vec<Effect>) {
+        for (name, connector) in &mut self.connectors {
+            let there = connector.wanted.tasks.len();
+            connector.task_status.retain(|task, status| {
+                let keep = (*task as usize) < there || status.worker_id != address;
+                if !keep {
+                    self.changed.insert(name.clone());
+                    effects.push(Effect::Status(Subject::Task(name.clone(), *task), None));
+                }
+                keep
+            });
+        }
+    }
+
     fn forget_topics(&mut self, name: &str, effects: &mut Vec<Effect>) {
         let Some(connector) = self.connectors.get_mut(name) else { return };
+        self.changed.insert(name.to_owned());
         for topic in std::mem::take(&mut connector.topics) {
             effects.push(Effect::Topic { connector: name.to_owned(), topic, task: None });
         }
-    }
-
-    fn leave(&mut self, effects: &mut Vec<Effect>) {
-        let unassign = |subject, status: &mut Option<&mut Status>| {
-            let status = status.as_mut().filter(|status| status.state != State::Failed)?;
-            status.state = State::Unassigned;
-            Some(Effect::Status(subject, Some(status.clone())))
-        };
-        for (name, connector) in &mut self.connectors {
-            let subject = Subject::Connector(name.clone());
-            if connector.wanted.target != TargetState::Stopped {
-                effects.extend(unassign(subject, &mut connector.status.as_mut()));
-            }
-            for (task, status) in &mut connector.task_status {
-                let subject = Subject::Task(name.clone(), *task);
-                effects.extend(unassign(subject, &mut Some(status)));
-            }
-        }
-    }
-}
-
-impl Connector {
-    fn new(config: Properties, wanted: Wanted) -> Self {
-        Self {
-            config,
-            wanted,
-            status: None,
-            task_status: BTreeMap::new(),
-            topics: BTreeSet::new(),
-            run: None,
-            task_runs: BTreeMap::new(),
-            leaving: BTreeMap::new(),
-        }
-    }
-
-    fn subjects(&self, name: &str) -> Vec<Subject> {
-        let tasks: BTreeSet<u32> =
-            self.task_runs.keys().chain(self.task_status.keys()).copied().collect();
-        let mut all = vec![Subject::Connector(name.to_owned())];
-        all.extend(tasks.into_iter().map(|task| Subject::Task(name.to_owned(), task)));
-        all
     }
 }
 

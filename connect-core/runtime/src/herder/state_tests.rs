@@ -14,25 +14,34 @@ fn target(name: &str, target: TargetState) -> Event {
     Event::Stored(Stored::Target { name: name.into(), target })
 }
 
-fn loaded() -> Model {
+/// A worker that leads.
+fn leader() -> Model {
     let mut model = Model::new("w:1".into());
-    model.step(Event::Loaded);
+    model.step(Event::Leads(true));
     model
 }
 
-/// Carries out stores at once, as the actor does; returns the other effects.
+/// Carries out stores at once and gives all work to this worker, as the actor of a worker that is alone does; returns the
+/// other effects.
 fn settle(model: &mut Model, event: Event) -> Vec<Effect> {
     let mut queue = std::collections::VecDeque::from([event]);
     let mut rest = Vec::new();
-    while let Some(event) = queue.pop_front() {
+    loop {
+        let event = match queue.pop_front() {
+            Some(event) => event,
+            None if model.work() == model.assigned => return rest,
+            None => Event::Assigned(model.work()),
+        };
         for effect in model.step(event) {
             match effect {
                 Effect::Store(stored) => queue.extend(stored.into_iter().map(Event::Stored)),
+                Effect::Submit { connector, configs, .. } => {
+                    queue.push_back(Event::Tasks { connector, configs });
+                }
                 other => rest.push(other),
             }
         }
     }
-    rest
 }
 
 fn run_of(model: &Model, name: &str) -> u64 {
@@ -55,7 +64,7 @@ fn started(effects: &[Effect]) -> Vec<Subject> {
 
 #[test]
 fn a_connector_and_its_tasks_start_once() {
-    let mut model = loaded();
+    let mut model = leader();
     assert_eq!(started(&settle(&mut model, put("a", "x"))), [Subject::Connector("a".into())]);
     let task = |n| Subject::Task("a".into(), n);
     assert_eq!(started(&tasks(&mut model, "a", &["1", "2"])), [task(0), task(1)]);
@@ -66,19 +75,20 @@ fn a_connector_and_its_tasks_start_once() {
 }
 
 #[test]
-fn nothing_runs_before_everything_was_read() {
+fn nothing_runs_that_was_not_assigned() {
     let mut model = Model::new("w:1".into());
     assert_eq!(model.step(target("a", TargetState::Paused)), []);
     assert_eq!(model.step(put("a", "x")), []);
     assert_eq!(model.step(put("b", "x")), []);
-    assert_eq!(started(&model.step(Event::Loaded)), [Subject::Connector("b".into())]);
+    let assigned = model.step(Event::Assigned(model.work()));
+    assert_eq!(started(&assigned), [Subject::Connector("b".into())]);
     let status = model.connectors["a"].status.clone().unwrap();
     assert_eq!(status.state, State::Paused, "the target state came before the configuration");
 }
 
 #[test]
 fn stop_removes_the_tasks_and_resume_brings_them_back() {
-    let mut model = loaded();
+    let mut model = leader();
     settle(&mut model, put("a", "x"));
     tasks(&mut model, "a", &["1"]);
     let stopped = settle(&mut model, target("a", TargetState::Stopped));
@@ -94,7 +104,7 @@ fn stop_removes_the_tasks_and_resume_brings_them_back() {
 
 #[test]
 fn the_status_of_a_stopped_task_stays_until_it_has_ended() {
-    let mut model = loaded();
+    let mut model = leader();
     settle(&mut model, put("a", "x"));
     tasks(&mut model, "a", &["1"]);
     let (run, _) = model.connectors["a"].task_runs[&0].clone();
@@ -111,7 +121,7 @@ fn the_status_of_a_stopped_task_stays_until_it_has_ended() {
 
 #[test]
 fn news_of_an_earlier_start_are_ignored() {
-    let mut model = loaded();
+    let mut model = leader();
     settle(&mut model, put("a", "x"));
     let old = run_of(&model, "a");
     settle(&mut model, put("a", "y"));
@@ -122,7 +132,7 @@ fn news_of_an_earlier_start_are_ignored() {
 
 #[test]
 fn a_failed_task_stays_failed_when_paused_and_restarts_on_demand() {
-    let mut model = loaded();
+    let mut model = leader();
     settle(&mut model, put("a", "x"));
     tasks(&mut model, "a", &["1", "2"]);
     let (run, _) = model.connectors["a"].task_runs[&0].clone();
@@ -137,14 +147,16 @@ fn a_failed_task_stays_failed_when_paused_and_restarts_on_demand() {
     let resumed = settle(&mut model, target("a", TargetState::Started));
     assert!(!started(&resumed).contains(&subject));
     let what = Restart { include_tasks: true, only_failed: true };
-    let restarted = settle(&mut model, Event::Restart { connector: "a".into(), what });
+    let (instance, tasks) = model.restarted("a", what);
+    let order = RestartOrder { connector: "a".into(), instance, tasks };
+    let restarted = settle(&mut model, Event::Restart(order));
     assert_eq!(started(&restarted), [subject]);
     assert_eq!(state(&model, 0), State::Restarting);
 }
 
 #[test]
 fn topics_are_remembered_once_and_forgotten_with_the_connector() {
-    let mut model = loaded();
+    let mut model = leader();
     settle(&mut model, put("a", "x"));
     let used =
         || Event::Observed(Observed::Topic { connector: "a".into(), task: 1, topic: "t".into() });
@@ -160,7 +172,7 @@ fn topics_are_remembered_once_and_forgotten_with_the_connector() {
 
 #[test]
 fn a_worker_that_leaves_says_so_of_what_it_ran() {
-    let mut model = loaded();
+    let mut model = leader();
     for (name, state) in [("run", TargetState::Started), ("stop", TargetState::Stopped)] {
         settle(&mut model, target(name, state));
         settle(&mut model, put(name, "x"));
@@ -170,10 +182,72 @@ fn a_worker_that_leaves_says_so_of_what_it_ran() {
         &mut model,
         Event::Observed(Observed::Running { subject: subject.clone(), run, version: "1".into() }),
     );
-    let left = settle(&mut model, Event::Leaving);
-    let [Effect::Status(who, Some(status))] = &left[..] else { panic!("{left:?}") };
-    assert_eq!((who, status.state), (&subject, State::Unassigned));
+    let left = model.step(Event::Assigned(Work::new()));
+    let [Effect::Stop(stopped), Effect::Status(who, Some(status))] = &left[..] else {
+        panic!("{left:?}")
+    };
+    assert_eq!((stopped, who, status.state), (&subject, &subject, State::Unassigned));
     assert_eq!(model.connectors["stop"].status.as_ref().unwrap().state, State::Stopped);
+}
+
+fn status(state: State) -> Status {
+    Status { state, worker_id: "v:2".into(), trace: String::new(), version: String::new() }
+}
+
+fn told(subject: Subject, status: Option<Status>) -> Event {
+    Event::Told(StatusChange::Status(subject, status))
+}
+
+#[test]
+fn statuses_of_others_are_taken_over_and_echoes_are_not() {
+    let mut model = Model::new("w:1".into());
+    let (a, task) = (Subject::Connector("a".into()), Subject::Task("a".into(), 0));
+    model.step(told(task.clone(), Some(status(State::Running))));
+    model.step(put("a", "x"));
+    model.step(told(a.clone(), Some(status(State::Running))));
+    assert_eq!(model.connectors["a"].task_status[&0].state, State::Running, "it came early");
+    assert_eq!(model.connectors["a"].status.as_ref().unwrap().state, State::Running);
+    model.step(Event::Assigned(Work::from([a.clone()])));
+    model.step(told(a, Some(status(State::Failed))));
+    assert_eq!(model.connectors["a"].status.as_ref().unwrap().state, State::Running);
+    model.step(told(task, None));
+    assert!(model.connectors["a"].task_status.is_empty());
+}
+
+#[test]
+fn a_leader_removes_the_last_words_about_what_is_gone() {
+    let mut model = leader();
+    let task = Subject::Task("a".into(), 0);
+    let last = told(task.clone(), Some(status(State::Unassigned)));
+    assert_eq!(model.step(last.clone()), [Effect::Status(task.clone(), None)]);
+    model.step(Event::Leads(false));
+    assert_eq!(model.step(last), []);
+    settle(&mut model, put("a", "x"));
+    model.step(Event::Leads(true));
+    model.connectors.get_mut("a").unwrap().task_status.insert(0, status(State::Running));
+    let lost = Event::Lost { address: "v:2".into() };
+    assert_eq!(model.step(lost), [Effect::Status(task, None)], "nobody else would");
+}
+
+#[test]
+fn only_the_leader_stores() {
+    let mut model = Model::new("w:1".into());
+    model.step(put("a", "x"));
+    model.step(Event::Assigned(model.work()));
+    let (connector, configs, run) = ("a".to_owned(), vec![config("1")], run_of(&model, "a"));
+    let observed = Observed::Tasks { connector: connector.clone(), run, configs: configs.clone() };
+    let submit = Effect::Submit { connector, run, configs };
+    assert_eq!(model.step(Event::Observed(observed)), [submit]);
+    for stored in [
+        Stored::Task { name: "a".into(), task: 0, config: config("1") },
+        Stored::Commit { name: "a".into(), tasks: 1 },
+        Stored::Target { name: "a".into(), target: TargetState::Stopped },
+    ] {
+        let effects = model.step(Event::Stored(stored));
+        assert!(!effects.iter().any(|e| matches!(e, Effect::Store(_))), "{effects:?}");
+    }
+    let stopped = Effect::Store(vec![Stored::Commit { name: "a".into(), tasks: 0 }]);
+    assert_eq!(model.step(Event::Leads(true)), [stopped], "what the last leader has left undone");
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -185,12 +259,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         (name.clone(), value).prop_map(|(n, v)| put(n, v)),
         name.clone().prop_map(|n| Event::Stored(Stored::Removed { name: n.into() })),
         (name.clone(), state).prop_map(|(n, s)| target(n, s)),
-        (name.clone(), any::<bool>(), any::<bool>()).prop_map(|(n, t, f)| Event::Restart {
-            connector: n.into(),
-            what: Restart { include_tasks: t, only_failed: f }
-        }),
-        (prop::sample::select(vec!["a", "b"]), 0u32..3)
-            .prop_map(|(n, task)| Event::RestartTask { connector: n.into(), task }),
+        (name.clone(), any::<bool>(), prop::collection::vec(0u32..3, 0..3)).prop_map(
+            |(n, instance, tasks)| {
+                Event::Restart(RestartOrder { connector: n.into(), instance, tasks })
+            }
+        ),
         (name, 0u64..20, 0usize..4).prop_map(|(n, run, tasks)| {
             let configs = (0..tasks).map(|t| config(&t.to_string())).collect();
             Event::Observed(Observed::Tasks { connector: n.into(), run, configs })
@@ -202,7 +275,7 @@ proptest! {
     /// Whatever happens: what the effects leave running is exactly what is wanted.
     #[test]
     fn effects_keep_step_with_the_state(events in prop::collection::vec(any_event(), 0..60)) {
-        let mut model = loaded();
+        let mut model = leader();
         let mut running = BTreeSet::new();
         for event in events {
             for effect in settle(&mut model, event) {

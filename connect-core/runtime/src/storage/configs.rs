@@ -15,6 +15,7 @@ use super::StateLog;
 use crate::{config::WorkerConfig, herder::TargetState, loggers::Level};
 
 const LOGGER: &str = "logger-cluster-";
+const FENCED: &str = "tasks-fencing-";
 
 /// A change of what is wanted, as the config topic tells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,11 @@ pub(crate) enum Stored {
         name: String,
         tasks: u32,
     },
+    /// What tasks of earlier configurations have left is fenced, and this many will be there from now on (KIP-618).
+    Fenced {
+        name: String,
+        tasks: u32,
+    },
     /// The level of a logger, on every worker.
     Logger {
         name: String,
@@ -58,6 +64,11 @@ impl ConfigStore {
         StateLog::open(transport, "config.storage.topic", topic, 1, replication).await.map(Self)
     }
 
+    /// Writes in transactions from now on, and fences an earlier leader that does.
+    pub(crate) async fn fence(&mut self, transactional_id: &str) -> Result<()> {
+        self.0.fence(transactional_id).await
+    }
+
     /// Writes changes, waits until they are durable, and returns what the topic tells since the last call: these
     /// and whatever another worker wrote.
     pub(crate) async fn write(&mut self, changes: &[Stored]) -> Result<Vec<Stored>> {
@@ -66,9 +77,14 @@ impl ConfigStore {
         self.read().await
     }
 
-    /// What the topic tells since the last call.
+    /// What the topic tells since the last call, up to its present end.
     pub(crate) async fn read(&mut self) -> Result<Vec<Stored>> {
         Ok(self.0.read_to_end().await?.iter().filter_map(from_entry).collect())
+    }
+
+    /// Waits for what the topic tells next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Stored>> {
+        Ok(self.0.next().await?.iter().filter_map(from_entry).collect())
     }
 }
 
@@ -95,6 +111,9 @@ fn to_entries(change: &Stored) -> Vec<(Bytes, Option<Bytes>)> {
         }
         Stored::Commit { name, tasks } => {
             vec![entry(format!("commit-{name}"), Some(json!({"tasks": tasks})))]
+        }
+        Stored::Fenced { name, tasks } => {
+            vec![entry(format!("{FENCED}{name}"), Some(json!({"tasks": tasks})))]
         }
         Stored::Logger { name, level } => {
             vec![entry(format!("{LOGGER}{name}"), Some(json!({"level": level.name()})))]
@@ -133,6 +152,13 @@ fn from_entry(entry: &Entry) -> Option<Stored> {
         if removed {
             return Ok(None);
         }
+        let tasks = || {
+            let tasks = value["tasks"].as_u64().and_then(|tasks| u32::try_from(tasks).ok());
+            tasks.ok_or_else(|| Error::data("no number of tasks"))
+        };
+        if let Some(name) = key.strip_prefix(FENCED) {
+            return Ok(Some(Stored::Fenced { name: name.to_owned(), tasks: tasks()? }));
+        }
         if let Some((name, task)) = key.strip_prefix("task-").and_then(|rest| rest.rsplit_once('-'))
             && let Ok(task) = task.parse()
         {
@@ -140,9 +166,7 @@ fn from_entry(entry: &Entry) -> Option<Stored> {
             return Ok(Some(Stored::Task { name, task, config }));
         }
         if let Some(name) = key.strip_prefix("commit-") {
-            let tasks = value["tasks"].as_u64().and_then(|tasks| u32::try_from(tasks).ok());
-            let tasks = tasks.ok_or_else(|| Error::data("no number of tasks"))?;
-            return Ok(Some(Stored::Commit { name: name.to_owned(), tasks }));
+            return Ok(Some(Stored::Commit { name: name.to_owned(), tasks: tasks()? }));
         }
         if let Some(name) = key.strip_prefix(LOGGER) {
             let level = value["level"].as_str().and_then(Level::parse);
@@ -186,6 +210,7 @@ mod tests {
             Stored::Task { name: name(), task: 0, config },
             Stored::Commit { name: name(), tasks: 1 },
             Stored::Target { name: name(), target: TargetState::Stopped },
+            Stored::Fenced { name: name(), tasks: 2 },
             Stored::Logger { name: name(), level: Level::Warn },
         ];
         let entries: Vec<_> = changes.iter().flat_map(shown).collect();
@@ -194,6 +219,7 @@ mod tests {
             ("task-a-b-0", r#"{"properties":{"topic":"t"}}"#),
             ("commit-a-b", r#"{"tasks":1}"#),
             ("target-state-a-b", r#"{"state":"PAUSED","state.v2":"STOPPED"}"#),
+            ("tasks-fencing-a-b", r#"{"tasks":2}"#),
             ("logger-cluster-a-b", r#"{"level":"WARN"}"#),
         ];
         let expected: Vec<_> =

@@ -20,6 +20,7 @@ pub(crate) struct StateLog {
     transport: Arc<dyn Transport>,
     topic: Text,
     producer: Box<dyn Producer>,
+    transactional_id: Option<String>,
     reader: Box<dyn Reader>,
     /// An append has failed: the next one needs a new producer, since some failures are for good.
     broken: Arc<AtomicBool>,
@@ -54,10 +55,27 @@ impl StateLog {
                 )));
             }
         }
-        let producer = producer(&**transport, topic).await?;
+        let client_id = format!("connect-{topic}");
+        let producer = transport.producer(&client_id, &BTreeMap::new()).await?;
         let reader = transport.reader(topic).await?;
         let (transport, broken) = (Arc::clone(transport), Arc::default());
-        Ok(Self { transport, topic: topic.into(), producer, reader, broken })
+        let (topic, transactional_id) = (topic.into(), None);
+        Ok(Self { transport, topic, producer, transactional_id, reader, broken })
+    }
+
+    /// Appends in transactions from now on. An earlier writer of this transactional id cannot append any more.
+    pub(crate) async fn fence(&mut self, transactional_id: &str) -> Result<()> {
+        self.transactional_id = Some(transactional_id.to_owned());
+        self.producer = self.new_producer().await?;
+        Ok(())
+    }
+
+    async fn new_producer(&mut self) -> Result<Box<dyn Producer>> {
+        let (client_id, properties) = (format!("connect-{}", self.topic), BTreeMap::new());
+        match &self.transactional_id {
+            Some(id) => self.transport.transactional(id, &client_id, &properties).await,
+            None => self.transport.producer(&client_id, &properties).await,
+        }
     }
 
     /// Appends entries in order; resolves when they are durable.
@@ -66,7 +84,7 @@ impl StateLog {
         let messages = entries.into_iter().map(message).collect();
         let append = Append { messages: vec![(self.topic.clone(), messages)], offset: None };
         if self.broken.swap(false, Ordering::AcqRel) {
-            self.producer = producer(&*self.transport, &self.topic).await?;
+            self.producer = self.new_producer().await?;
         }
         let broken = Arc::clone(&self.broken);
         let durable = self.producer.append(append).await.inspect_err(|_| {
@@ -81,8 +99,9 @@ impl StateLog {
     pub(crate) async fn read_to_end(&mut self) -> Result<Vec<Entry>> {
         self.reader.read_to_end().await
     }
-}
 
-async fn producer(transport: &dyn Transport, topic: &str) -> Result<Box<dyn Producer>> {
-    transport.producer(&format!("connect-{topic}"), &BTreeMap::new()).await
+    /// Waits for what the topic tells next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Entry>> {
+        self.reader.next().await
+    }
 }

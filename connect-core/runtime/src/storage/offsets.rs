@@ -26,6 +26,8 @@ pub(crate) struct OffsetStore {
     topic: Text,
     log: Arc<tokio::sync::Mutex<StateLog>>,
     offsets: Arc<Mutex<Offsets>>,
+    /// Partitions and replication factor of such a topic, where it is created.
+    size: (i32, i16),
 }
 
 /// A key that doesn't depend on the order of the fields.
@@ -45,16 +47,38 @@ impl OffsetStore {
         transport: &Arc<dyn Transport>,
         config: &WorkerConfig,
     ) -> Result<Self> {
-        let (topic, replication) = (&config.offset_topic, config.offset_replication);
-        let partitions = config.offset_partitions;
-        let log = StateLog::open(transport, "offset.storage.topic", topic, partitions, replication);
-        let store = Self {
-            topic: topic.as_str().into(),
-            log: Arc::new(tokio::sync::Mutex::new(log.await?)),
-            offsets: Arc::default(),
-        };
+        let size = (config.offset_partitions, config.offset_replication);
+        Self::open_topic(transport, "offset.storage.topic", &config.offset_topic, size).await
+    }
+
+    async fn open_topic(
+        transport: &Arc<dyn Transport>,
+        key: &'static str,
+        topic: &str,
+        size: (i32, i16),
+    ) -> Result<Self> {
+        let log = StateLog::open(transport, key, topic, size.0, size.1).await?;
+        let log = Arc::new(tokio::sync::Mutex::new(log));
+        let store = Self { topic: topic.into(), log, offsets: Arc::default(), size };
         store.refresh().await?;
         Ok(store)
+    }
+
+    /// The offsets of a connector as they are now; `topic` is its own, if it has one.
+    pub(crate) async fn of_connector(
+        &self,
+        transport: &Arc<dyn Transport>,
+        topic: Option<&str>,
+    ) -> Result<ConnectorOffsets> {
+        self.refresh().await?;
+        let own = match topic.filter(|topic| *topic != &*self.topic) {
+            Some(topic) => {
+                let key = "offsets.storage.topic";
+                Some(Self::open_topic(transport, key, topic, self.size).await?)
+            }
+            None => None,
+        };
+        Ok(ConnectorOffsets { own, workers: self.clone() })
     }
 
     /// Takes in what was stored since.
@@ -118,6 +142,50 @@ impl OffsetStore {
             key: bytes(&(connector, partition))?,
             value: Some(bytes(offset)?),
         })
+    }
+}
+
+/// The offsets of a connector: in a topic of its own, if it has one, and in the worker's, where they may have begun
+/// (`org.apache.kafka.connect.storage.ConnectorOffsetBackingStore`).
+pub(crate) struct ConnectorOffsets {
+    own: Option<OffsetStore>,
+    workers: OffsetStore,
+}
+
+impl ConnectorOffsets {
+    /// The stored offset of a partition.
+    pub(crate) fn get(&self, connector: &str, partition: &Json) -> Option<Json> {
+        let own = self.own.as_ref().and_then(|own| own.get(connector, partition));
+        own.or_else(|| self.workers.get(connector, partition))
+    }
+
+    /// Every partition of a connector with its offset, in a stable order.
+    pub(crate) fn of(&self, connector: &str) -> Vec<(Json, Json)> {
+        let mut found = self.own.as_ref().map(|own| own.of(connector)).unwrap_or_default();
+        for (partition, offset) in self.workers.of(connector) {
+            if !found.iter().any(|(known, _)| canonical(known) == canonical(&partition)) {
+                found.push((partition, offset));
+            }
+        }
+        found
+    }
+
+    /// Stores offsets; none forgets one, wherever it is. On return they are durable.
+    pub(crate) async fn write(&self, connector: &str, offsets: &[OffsetChange]) -> Result<()> {
+        if let Some(own) = &self.own {
+            own.write(connector, offsets).await?;
+        }
+        self.workers.write(connector, offsets).await
+    }
+
+    /// The record that stores an offset.
+    pub(crate) fn commit(
+        &self,
+        connector: &str,
+        partition: &Json,
+        offset: &Json,
+    ) -> Result<OffsetCommit> {
+        self.own.as_ref().unwrap_or(&self.workers).commit(connector, partition, offset)
     }
 }
 

@@ -2,7 +2,6 @@
 //! `status-task-N-0`, and `status-topic-T:connector-N` for the topics that a connector has used.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -28,6 +27,12 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
+    /// The connector's name.
+    pub(crate) fn name(&self) -> &str {
+        let (Self::Connector(name) | Self::Task(name, _)) = self;
+        name
+    }
+
     fn key(&self) -> Bytes {
         match self {
             Self::Connector(name) => format!("status-connector-{name}"),
@@ -73,12 +78,13 @@ struct TopicStatus<'a> {
     discover_timestamp: i64,
 }
 
-/// What the status topic holds.
-#[derive(Default)]
-pub(crate) struct Statuses {
-    pub(crate) statuses: BTreeMap<Subject, Status>,
-    /// Connector and topic.
-    pub(crate) topics: BTreeSet<(String, String)>,
+/// What the status topic tells.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum StatusChange {
+    /// The status of a connector or task; none is removed.
+    Status(Subject, Option<Status>),
+    /// Whether a connector has used a topic.
+    Topic { connector: String, topic: String, used: bool },
 }
 
 pub(crate) struct StatusStore(StateLog);
@@ -94,33 +100,14 @@ impl StatusStore {
         log.await.map(Self)
     }
 
-    /// All that is stored.
-    pub(crate) async fn read(&mut self) -> Result<Statuses> {
-        let mut read = Statuses::default();
-        for Entry { key, value } in self.0.read_to_end().await? {
-            if let Some((connector, topic)) = parse_topic(&key) {
-                match value {
-                    Some(_) => read.topics.insert((connector, topic)),
-                    None => read.topics.remove(&(connector, topic)),
-                };
-                continue;
-            }
-            let Some(subject) = Subject::parse(&key) else { continue };
-            let value = value.and_then(|value| serde_json::from_slice::<Value>(&value).ok());
-            let status = value.and_then(|value| {
-                Some(Status {
-                    state: State::parse(&value.state)?,
-                    worker_id: value.worker_id,
-                    trace: value.trace.unwrap_or_default(),
-                    version: value.version.unwrap_or_default(),
-                })
-            });
-            match status {
-                Some(status) => drop(read.statuses.insert(subject, status)),
-                None => drop(read.statuses.remove(&subject)),
-            }
-        }
-        Ok(read)
+    /// What the topic tells since the last call, up to its present end.
+    pub(crate) async fn read(&mut self) -> Result<Vec<StatusChange>> {
+        Ok(self.0.read_to_end().await?.iter().filter_map(from_entry).collect())
+    }
+
+    /// Waits for what the topic tells next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Vec<StatusChange>> {
+        Ok(self.0.next().await?.iter().filter_map(from_entry).collect())
     }
 
     /// Writes that a task has used a topic, or, without task, that it is forgotten.
@@ -158,6 +145,24 @@ impl StatusStore {
         let value = value.and_then(|value| serde_json::to_vec(&value).ok()).map(Bytes::from);
         self.0.append(vec![(subject.key(), value)]).await
     }
+}
+
+/// Reads an entry; a status that cannot be read is as none.
+fn from_entry(Entry { key, value }: &Entry) -> Option<StatusChange> {
+    if let Some((connector, topic)) = parse_topic(key) {
+        return Some(StatusChange::Topic { connector, topic, used: value.is_some() });
+    }
+    let subject = Subject::parse(key)?;
+    let value = value.as_ref().and_then(|value| serde_json::from_slice::<Value>(value).ok());
+    let status = value.and_then(|value| {
+        Some(Status {
+            state: State::parse(&value.state)?,
+            worker_id: value.worker_id,
+            trace: value.trace.unwrap_or_default(),
+            version: value.version.unwrap_or_default(),
+        })
+    });
+    Some(StatusChange::Status(subject, status))
 }
 
 fn parse_topic(key: &[u8]) -> Option<(String, String)> {

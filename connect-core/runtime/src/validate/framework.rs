@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use connect_core::{
     config::{Invalid, Properties, java_trim},
-    plugin::{Plugin, PluginType},
+    plugin::{Delivery, Plugin, PluginType},
 };
 use regex::Regex;
 
@@ -39,7 +39,7 @@ impl Draft<'_> {
             }
         }
         match plugin.ty() {
-            PluginType::Source => self.source(),
+            PluginType::Source => self.source(plugin),
             PluginType::Sink => self.topics(),
         }
     }
@@ -171,14 +171,26 @@ impl Draft<'_> {
         }
     }
 
-    fn source(&mut self) {
+    fn source(&mut self, plugin: &dyn Plugin) {
         let given =
             |key: &str| self.resolved.get(key).map(|value| value.trim().to_ascii_lowercase());
+        // Of a configuration that cannot be parsed, the errors of its keys are told.
+        let properties = self.validator.worker.plugin_properties(&self.resolved);
+        let delivery = plugin.delivery(&properties);
         if given("exactly.once.support").as_deref() == Some("required") {
-            let why = "This worker does not have exactly-once source support enabled.";
-            self.invalid.push(Invalid::new("exactly.once.support", why));
+            let why = match delivery {
+                _ if !self.validator.worker.exactly_once() => {
+                    Some("This worker does not have exactly-once source support enabled.")
+                }
+                Some(Delivery { exactly_once: false, .. }) => Some(
+                    "The connector does not support exactly-once semantics with the provided configuration.",
+                ),
+                _ => None,
+            };
+            self.invalid.extend(why.map(|why| Invalid::new("exactly.once.support", why)));
         }
-        if given("transaction.boundary").as_deref() == Some("connector") {
+        let bounds = delivery.is_none_or(|delivery| delivery.bounds_transactions);
+        if given("transaction.boundary").as_deref() == Some("connector") && !bounds {
             let why = "The connector does not support connector-defined transaction boundaries with the given \
                        configuration. Please reconfigure it to use a different transaction boundary definition.";
             self.invalid.push(Invalid::new("transaction.boundary", why));

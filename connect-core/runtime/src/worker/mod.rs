@@ -5,11 +5,13 @@ mod chain;
 mod codec;
 mod connector;
 mod deliver;
+mod lease;
 mod sink_reader;
 mod sink_task;
 mod source_batch;
 mod source_task;
 mod topics;
+mod transactions;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,7 +23,7 @@ use connect_core::{
     transport::Transport,
 };
 use tokio::{
-    sync::mpsc::UnboundedSender,
+    sync::mpsc::{self, UnboundedSender},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -30,11 +32,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{self, ConnectorConfig, below},
     errors::Classes,
-    herder::Observed,
+    herder::{Command, Observed},
     providers::Providers,
     storage::{OffsetStore, Subject},
 };
 
+pub(crate) use lease::Lease;
 pub(crate) use topics::TopicTracker;
 
 /// Pause after a retriable error of a source, a start or a listing; doubles.
@@ -52,6 +55,9 @@ pub(crate) struct Context {
     pub(crate) offsets: OffsetStore,
     pub(crate) observed: UnboundedSender<Observed>,
     pub(crate) topics: TopicTracker,
+    pub(crate) lease: Lease,
+    /// For the leader, who may be elsewhere.
+    pub(crate) requests: mpsc::Sender<Command>,
 }
 
 impl Context {
@@ -132,13 +138,15 @@ impl Worker {
         Arc::clone(&self.context)
     }
 
-    /// Tokens that are cancelled when what runs of a connector has ended.
-    pub(crate) fn ended(&self, name: &str) -> Vec<CancellationToken> {
-        let of = |subject: &Subject| match subject {
-            Subject::Connector(of) | Subject::Task(of, _) => of == name,
-        };
-        let running = self.running.iter().filter(|(subject, _)| of(subject));
-        running.map(|(_, running)| running.ended.clone()).collect()
+    /// A token that is cancelled when what runs under the subject has ended, if something does.
+    pub(crate) fn ended(&self, subject: &Subject) -> Option<CancellationToken> {
+        self.running.get(subject).map(|running| running.ended.clone())
+    }
+
+    /// Tells everything to stop; the tokens are cancelled when it has ended.
+    pub(crate) fn stop_all(&mut self) -> Vec<CancellationToken> {
+        self.running.values().for_each(|running| running.stop.cancel());
+        self.running.values().map(|running| running.ended.clone()).collect()
     }
 
     /// Starts a connector or task, after the one that runs under the same subject has ended.

@@ -205,6 +205,10 @@ impl SinkLoop {
                 Errant::Fetched { origin: &fetched[part].origin, offset: *offset, message };
             self.policy.errant(stage, errant, error).await?;
         }
+        // Invariant 11: without a lease, another worker may have written newer values by now.
+        if !runner.context.lease.for_sink(&runner.stop).await {
+            return Ok(None);
+        }
         let mut ahead = None;
         if !batch.records.is_empty() {
             let writer = &mut *self.writer;

@@ -11,16 +11,23 @@ use connect_core::{
 };
 use futures_util::{FutureExt, StreamExt, stream::FuturesOrdered};
 use serde_json::Value as Json;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
-    Backoff, Context, Runner, administrator, chain::Chain, classes, client_properties,
-    codec::Codec, connector::PARTITIONS, source_batch::Pipeline, topics::TaskTopics,
+    Backoff, Context, Runner, administrator,
+    chain::Chain,
+    classes, client_properties,
+    codec::Codec,
+    connector::PARTITIONS,
+    source_batch::Pipeline,
+    topics::TaskTopics,
+    transactions::{Transactions, fence},
 };
 use crate::{
-    config::{ConnectorConfig, QueueConfig},
+    config::{ConnectorConfig, QueueConfig, SourceConfig},
     errors::{ErrorPolicy, RetryPolicy},
     herder::Observed,
+    storage::ConnectorOffsets,
     topic_creation::TopicCreation,
 };
 
@@ -29,8 +36,31 @@ const WINDOW: usize = 8;
 
 type Progress = (Json, Option<Json>);
 
-/// Runs until stopped.
+/// Runs until stopped. With transactions, what the log refuses is undone and done again, from the offsets that were committed.
 pub(super) async fn run(
+    runner: &Runner,
+    plugin: &dyn Plugin,
+    name: &str,
+    task: u32,
+    config: Properties,
+) -> Result<()> {
+    let again = runner.context.config.exactly_once();
+    let mut backoff = Backoff::default();
+    loop {
+        match serve(runner, plugin, name, task, config.clone()).await {
+            Err(error) if again && error.is_retriable() && !runner.stop.is_cancelled() => {
+                tracing::warn!(connector = name, task, error = %error.trace().trim_end(), "the transaction failed; reading its records again");
+                tokio::select! {
+                    () = runner.stop.cancelled() => return Ok(()),
+                    () = backoff.pause() => {}
+                }
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn serve(
     runner: &Runner,
     plugin: &dyn Plugin,
     name: &str,
@@ -50,33 +80,47 @@ pub(super) async fn run(
     let partitions = config.get(PARTITIONS).map_or("[]", String::as_str);
     let partitions: Vec<Json> = serde_json::from_str(partitions)
         .map_err(|e| Error::config("task.partitions is not a JSON list").with_source(e))?;
+    let source_config: SourceConfig = parse(&config)?;
+    let client = client_properties(context, "producer", &config);
+    let client_id = format!("connector-producer-{name}-{task}");
+    let transactional_id = context.config.transactional_id(name, task);
+    // Before offsets are read: what an earlier task has left is complete by then, or will never be.
+    if context.config.exactly_once() && !fence(runner, name).await? {
+        return Ok(());
+    }
+    let producer = async || match context.config.exactly_once() {
+        true => context.transport.transactional(&transactional_id, &client_id, &client).await,
+        false => context.transport.producer(&client_id, &client).await,
+    };
+    let Some(producer) = runner.retrying("opening the producer", producer).await? else {
+        return Ok(());
+    };
+    let topic = source_config.offsets_topic.as_deref();
     let open = async || {
-        context.offsets.refresh().await?;
+        let offsets = context.offsets.of_connector(&context.transport, topic).await?;
         let Connected::Source(source) = plugin.connect(&config).await? else {
             return Err(Error::internal("a sink in place of a source"));
         };
         let mut assigned = Vec::with_capacity(partitions.len());
         for partition in &partitions {
-            let own = context.offsets.get(name, partition);
+            let own = offsets.get(name, partition);
             let offset = match own {
                 Some(offset) => Some(offset),
                 None => {
                     let earlier = source.earlier(partition)?;
-                    earlier.iter().find_map(|earlier| context.offsets.get(name, earlier))
+                    earlier.iter().find_map(|earlier| offsets.get(name, earlier))
                 }
             };
             assigned.push((partition.clone(), offset));
         }
-        source.task(assigned).await
+        Ok((source.task(assigned).await?, offsets))
     };
-    let Some(source) = runner.retrying("starting the task", open).await? else { return Ok(()) };
-    let client = client_properties(context, "producer", &config);
+    let opened = runner.retrying("starting the task", open).await?;
+    let Some((source, offsets)) = opened else { return Ok(()) };
     let (id, classes) = ((name, task), classes(context, &common));
     let admin = administrator(context, &config).await?;
     let creator = admin.as_deref().unwrap_or(&*context.transport);
     let policy = ErrorPolicy::open(creator, id, &common, &queue, classes, &client).await?;
-    let client_id = format!("connector-producer-{name}-{task}");
-    let producer = context.transport.producer(&client_id, &client).await?;
     runner.running(plugin);
     let mut task = SourceLoop {
         name,
@@ -87,6 +131,9 @@ pub(super) async fn run(
         admin,
         topics: context.topics.task(),
         producer,
+        offsets,
+        transactions: Transactions::new(context, &source_config),
+        held: Vec::new(),
         context,
         window: FuturesOrdered::new(),
         progress: VecDeque::new(),
@@ -96,6 +143,14 @@ pub(super) async fn run(
     // What is on its way becomes durable now, or is read again.
     let drained = timeout(graceful, task.drain()).await.unwrap_or(Ok(()));
     result.and(drained)
+}
+
+/// Resolves at this moment, if there is one.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 struct SourceLoop<'r> {
@@ -108,10 +163,14 @@ struct SourceLoop<'r> {
     admin: Option<Box<dyn Transport>>,
     topics: TaskTopics,
     producer: Box<dyn Producer>,
+    offsets: ConnectorOffsets,
+    transactions: Transactions,
+    /// What the open transaction covers.
+    held: Vec<Progress>,
     context: &'r Context,
     window: FuturesOrdered<Durable>,
     /// What the appends in the window cover, in the same order.
-    progress: VecDeque<Progress>,
+    progress: VecDeque<Vec<Progress>>,
 }
 
 impl SourceLoop<'_> {
@@ -125,13 +184,16 @@ impl SourceLoop<'_> {
                 }
             }
             let mut done = Vec::new();
+            let due = self.transactions.due;
             let polled = {
                 let mut poll = self.source.poll();
                 loop {
                     tokio::select! {
                         biased;
                         () = runner.stop.cancelled() => return Ok(()),
-                        polled = &mut poll => break polled,
+                        polled = &mut poll => break Some(polled),
+                        // Invariant 9: the poll may be given up, and is taken up again.
+                        () = at(due) => break None,
                         Some(durable) = self.window.next() => {
                             durable?;
                             done.extend(self.progress.pop_front());
@@ -142,9 +204,17 @@ impl SourceLoop<'_> {
             for progress in done {
                 self.commit(progress).await?;
             }
+            let Some(polled) = polled else {
+                self.end_transaction(Append::default()).await?;
+                continue;
+            };
             let wait = match polled {
                 Ok(Polled::Batch(batch)) => {
                     backoff = Backoff::default();
+                    // Invariant 11: without a lease, another worker may run this task by now.
+                    if !self.context.lease.for_source(&runner.stop).await {
+                        return Ok(());
+                    }
                     tokio::select! {
                         () = runner.stop.cancelled() => return Ok(()),
                         appended = self.append(batch) => appended?,
@@ -176,6 +246,7 @@ impl SourceLoop<'_> {
                 biased;
                 () = runner.stop.cancelled() => return Ok(false),
                 Some(durable) = self.window.next() => self.durable(Some(durable)).await?,
+                () = at(self.transactions.due) => self.end_transaction(Append::default()).await?,
                 () = &mut sleep => return Ok(true),
             }
         }
@@ -195,33 +266,47 @@ impl SourceLoop<'_> {
             }
         }
         let commit = match &offset {
-            Some(offset) => Some(self.context.offsets.commit(self.name, &partition, offset)?),
+            Some(offset) => Some(self.offsets.commit(self.name, &partition, offset)?),
             None => None,
         };
+        self.held.push((partition, offset));
         // Invariant 1: the transport stores the offset with the records, or after them.
-        let durable = self.producer.append(Append { messages, offset: commit }).await?;
+        let append = Append { messages, offset: commit };
+        match self.transactions.ends(self.source.ends_transaction()) {
+            true => self.end_transaction(append).await,
+            // It becomes durable with the append that ends the transaction.
+            false => self.producer.hold(append).await.map(drop),
+        }
+    }
+
+    async fn end_transaction(&mut self, append: Append) -> Result<()> {
+        self.transactions.due = None;
+        let durable = self.producer.append(append).await?;
         self.window.push_back(durable);
-        self.progress.push_back((partition, offset));
+        self.progress.push_back(std::mem::take(&mut self.held));
         Ok(())
     }
 
     async fn durable(&mut self, durable: Option<Result<()>>) -> Result<()> {
         let Some(durable) = durable else { return Ok(()) };
         durable?;
-        match self.progress.pop_front() {
-            Some(progress) => self.commit(progress).await,
-            None => Ok(()),
-        }
+        let progress = self.progress.pop_front().unwrap_or_default();
+        self.commit(progress).await
     }
 
-    async fn commit(&mut self, (partition, offset): Progress) -> Result<()> {
-        match offset {
-            Some(offset) => self.source.commit(&partition, &offset).await,
-            None => Ok(()),
+    async fn commit(&mut self, progress: Vec<Progress>) -> Result<()> {
+        for (partition, offset) in progress {
+            if let Some(offset) = offset {
+                self.source.commit(&partition, &offset).await?;
+            }
         }
+        Ok(())
     }
 
     async fn drain(&mut self) -> Result<()> {
+        if !self.held.is_empty() {
+            self.end_transaction(Append::default()).await?;
+        }
         while let Some(durable) = self.window.next().boxed().await {
             self.durable(Some(durable)).await?;
         }

@@ -15,6 +15,7 @@ use super::{
     JdbcSourceTask, Offset, Partition, SourceConfig,
     checks::{contradictions, without_meaning},
     database::SourceDatabase,
+    keys::Mode,
     tables,
 };
 use crate::{SOURCE_CLASSES, claims};
@@ -45,6 +46,11 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
 
     fn claims(properties: &Properties) -> bool {
         claims(properties, D::PROTOCOLS)
+    }
+
+    /// A copy of a whole table does not resume.
+    fn exactly_once(config: &SourceConfig) -> bool {
+        config.mode != Some(Mode::Bulk)
     }
 
     async fn validate(config: &SourceConfig) -> Vec<Invalid> {

@@ -1,6 +1,11 @@
-//! The herder of one worker: a handle that is cheap to share, in front of the actor that owns the state.
+//! The herder of a worker: a handle that is cheap to share, in front of the actor that owns the state
+//! (`org.apache.kafka.connect.runtime.distributed.DistributedHerder`).
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use connect_core::{
@@ -18,19 +23,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ConfigInfos, ConnectorView, HIDDEN, Herder, PartitionOffset, PluginInfo, Refusal, Restart,
-    Submitted, TargetState,
-    actor::{Actor, Answer, Command, Connectors, Put, Replaces},
+    State, Submitted, TargetState,
+    actor::{Actor, Command, Connectors, member_name},
+    cluster::Cluster,
+    events::Event,
+    forward::Forwarded,
     invalid_config, offsets,
-    state::{Event, Model},
+    state::Model,
 };
 use crate::{
     config,
     loggers::{Level, Loggers},
     plugins,
     providers::Providers,
-    storage::{ConfigStore, OffsetStore, StatusStore, Statuses, Stored},
+    storage::{
+        Answer, ClusterStore, ConfigStore, OffsetStore, Replaces, Request, StatusStore, Stored,
+    },
     validate::Validator,
-    worker::{Context, TopicTracker, Worker},
+    worker::{Context, Lease, TopicTracker, Worker},
 };
 
 /// How long a request waits for the herder (`RestServer.DEFAULT_REST_REQUEST_TIMEOUT_MS`).
@@ -49,7 +59,7 @@ pub struct Options {
 }
 
 /// Handle of the herder. Dropping it does not stop the worker; [`shut_down`](Self::shut_down) does.
-pub struct LocalHerder {
+pub struct DistributedHerder {
     cluster_id: String,
     context: Arc<Context>,
     loggers: Arc<Loggers>,
@@ -59,7 +69,7 @@ pub struct LocalHerder {
     actor: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-impl LocalHerder {
+impl DistributedHerder {
     /// Reads what is stored, and starts the connectors that should run.
     ///
     /// # Errors
@@ -74,6 +84,7 @@ impl LocalHerder {
         let cluster_id = transport.cluster_id().await?;
         let mut configs = ConfigStore::open(&transport, &config.config).await?;
         let mut statuses = StatusStore::open(&transport, &config.config).await?;
+        let mut topic = ClusterStore::open(&transport, &config.config).await?;
         let offsets = OffsetStore::open(&transport, &config.config).await?;
         let mut model = Model::new(config.id());
         for stored in configs.read().await? {
@@ -82,26 +93,59 @@ impl LocalHerder {
                 model.step(Event::Stored(stored));
             }
         }
-        remember(&mut model, statuses.read().await?);
+        for change in statuses.read().await? {
+            model.step(Event::Told(change));
+        }
+        let mut cluster = Cluster::new(member_name(&config.id())?);
+        for told in topic.read().await? {
+            // Nothing of it is this worker's: it has a name of its own.
+            cluster.told(told);
+        }
         let (observed, observations) = mpsc::unbounded_channel();
         let (commands, receiver) = mpsc::channel(64);
+        let (answers, answered) = mpsc::unbounded_channel();
         let (publish, view) = watch::channel(Arc::default());
         let stop = CancellationToken::new();
         let topics = TopicTracker::new(config.config.topic_tracking);
-        let context = Context { transport, registry, config, providers, offsets, observed, topics };
+        let lease = Lease::new(config.config.heartbeat_interval.get());
+        let requests = commands.clone();
+        let context = Context {
+            transport,
+            registry,
+            config,
+            providers,
+            offsets,
+            observed,
+            topics,
+            lease,
+            requests,
+        };
         let worker = Worker::new(context);
         let context = worker.shared_context();
         let mut actor = Actor {
             model,
+            cluster,
             configs,
             statuses,
+            topic,
             worker,
             loggers: Arc::clone(&loggers),
             publish,
             stop: stop.clone(),
+            keeper: None,
+            forwarded: Forwarded::default(),
+            answers,
+            fencing: BTreeMap::new(),
+            waiting: Vec::new(),
+            elected: false,
+            joined: false,
+            unbalanced: false,
+            asked_members: Instant::now(),
+            start: Instant::now(),
         };
-        actor.handle(Event::Loaded).await?;
-        let actor = tokio::spawn(actor.run(receiver, observations));
+        actor.publish();
+        actor.join().await?;
+        let actor = tokio::spawn(actor.run(receiver, observations, answered));
         let actor = tokio::sync::Mutex::new(Some(actor));
         Ok(Self { cluster_id, context, loggers, commands, view, stop, actor })
     }
@@ -129,14 +173,27 @@ impl LocalHerder {
         Validator { registry, worker, providers }
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, Refusal> {
-        let (answer, wait) = oneshot::channel();
+    async fn ask(&self, request: Request) -> Result<Answer, Refusal> {
+        let (reply, wait) = oneshot::channel();
         let ended = || Refusal::Failed(Error::internal("Worker is shutting down"));
-        self.commands.send(command(answer)).await.map_err(|_| ended())?;
+        self.commands.send((request, reply)).await.map_err(|_| ended())?;
         match timeout(REQUEST_TIMEOUT, wait).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(ended())),
             Err(_) => Err(Refusal::Failed(Error::connection("Request timed out"))),
         }
+    }
+
+    /// Stores a configuration: whether it is new, and the connector with it; none if another one came between.
+    async fn store(
+        &self,
+        name: &str,
+        config: Properties,
+        replaces: Replaces,
+    ) -> Result<Option<(bool, Arc<ConnectorView>)>, Refusal> {
+        let answer = self.ask(Request::Put { name: name.to_owned(), config, replaces }).await?;
+        let Answer::Stored(new) = answer else { return Ok(None) };
+        let gone = || Refusal::Conflict(format!("Connector {name} was removed meanwhile"));
+        self.get(name).map(|view| Some((new, view))).ok_or_else(gone)
     }
 
     /// Checks a configuration as a whole before it is stored.
@@ -180,28 +237,13 @@ impl LocalHerder {
         config.entry("name".into()).or_insert_with(|| Some(name.to_owned()));
         self.unmask(name, &mut config);
         let config = self.check(&config).await?;
-        let name = name.to_owned();
-        match self.ask(|answer| Command::Put { name, config, replaces, answer }).await? {
-            Put::Stored(new, view) => Ok((new, view)),
-            Put::Changed => Err(Refusal::Conflict("another change came between".into())),
-        }
-    }
-}
-
-/// Takes over the statuses from before the worker was restarted.
-fn remember(model: &mut Model, read: Statuses) {
-    for (subject, status) in read.statuses {
-        model.remember(&subject, status);
-    }
-    for (name, topic) in read.topics {
-        if let Some(connector) = model.connectors.get_mut(&name) {
-            connector.topics.insert(topic);
-        }
+        let changed = || Refusal::Conflict("another change came between".into());
+        self.store(name, config, replaces).await?.ok_or_else(changed)
     }
 }
 
 #[async_trait]
-impl Herder for LocalHerder {
+impl Herder for DistributedHerder {
     fn cluster_id(&self) -> &str {
         &self.cluster_id
     }
@@ -272,28 +314,36 @@ impl Herder for LocalHerder {
                 }
             }
             let config = self.check(&merged).await?;
-            let (name, replaces) = (name.to_owned(), Replaces::Exactly(old.config.clone()));
-            let put = self.ask(|answer| Command::Put { name, config, replaces, answer }).await?;
-            if let Put::Stored(_, view) = put {
+            let replaces = Replaces::Exactly(old.config.clone());
+            if let Some((_, view)) = self.store(name, config, replaces).await? {
                 return Ok(view);
             }
         }
     }
 
     async fn delete(&self, name: &str) -> Result<(), Refusal> {
-        self.ask(|answer| Command::Delete { name: name.to_owned(), answer }).await
+        self.ask(Request::Delete { name: name.to_owned() }).await.map(drop)
     }
 
     async fn set_target(&self, name: &str, target: TargetState) -> Result<(), Refusal> {
-        self.ask(|answer| Command::Target { name: name.to_owned(), target, answer }).await
+        self.ask(Request::Target { name: name.to_owned(), target }).await.map(drop)
     }
 
     async fn restart(&self, name: &str, what: Restart) -> Result<ConnectorView, Refusal> {
-        self.ask(|answer| Command::Restart { name: name.to_owned(), what, answer }).await
+        let unknown = || Refusal::NotFound(format!("Unknown connector: {name}"));
+        let mut plan = (*self.get(name).ok_or_else(unknown)?).clone();
+        let answer = self.ask(Request::Restart { name: name.to_owned(), what }).await?;
+        let Answer::Restarted { instance, tasks } = answer else { return Ok(plan) };
+        let instance = plan.status.as_mut().filter(|_| instance);
+        let tasks = plan.task_status.iter_mut().filter(|(task, _)| tasks.contains(task));
+        for status in instance.into_iter().chain(tasks.map(|(_, status)| status)) {
+            status.state = State::Restarting;
+        }
+        Ok(plan)
     }
 
     async fn restart_task(&self, name: &str, task: u32) -> Result<(), Refusal> {
-        self.ask(|answer| Command::RestartTask { name: name.to_owned(), task, answer }).await
+        self.ask(Request::RestartTask { name: name.to_owned(), task }).await.map(drop)
     }
 
     fn topics(&self, name: &str) -> Result<BTreeSet<String>, Refusal> {
@@ -310,7 +360,7 @@ impl Herder for LocalHerder {
         if !self.context.config.config.topic_tracking_reset {
             return Err(Refusal::Forbidden("Topic tracking reset is disabled.".into()));
         }
-        self.ask(|answer| Command::ResetTopics { name: name.to_owned(), answer }).await
+        self.ask(Request::ResetTopics { name: name.to_owned() }).await.map(drop)
     }
 
     async fn offsets(&self, name: &str) -> Result<Vec<PartitionOffset>, Refusal> {
@@ -325,7 +375,8 @@ impl Herder for LocalHerder {
     ) -> Result<bool, Refusal> {
         let change = |o: PartitionOffset| (o.partition, Some(o.offset).filter(|o| !o.is_null()));
         let offsets = offsets.map(|all| all.into_iter().map(change).collect());
-        self.ask(|answer| Command::Alter { name: name.to_owned(), offsets, answer }).await
+        let answer = self.ask(Request::Alter { name: name.to_owned(), offsets }).await?;
+        Ok(answer == Answer::Altered(true))
     }
 
     fn loggers(&self) -> &Loggers {
@@ -334,6 +385,6 @@ impl Herder for LocalHerder {
 
     async fn set_cluster_level(&self, logger: &str, level: Level) -> Result<(), Refusal> {
         let logger = logger.to_owned();
-        self.ask(|answer| Command::Level { logger, level, answer }).await
+        self.ask(Request::Level { logger, level }).await.map(drop)
     }
 }

@@ -1,0 +1,174 @@
+//! Appends that are transactions: the records and the offset that covers them become visible together (KIP-98, KIP-618).
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use connect_core::{
+    error::{Error, Result},
+    transport::{Append, Durable, Message, Producer},
+};
+use futures_util::FutureExt;
+use rdkafka::{
+    error::KafkaError,
+    producer::{Producer as _, PurgeConfig},
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{
+    REQUEST_TIMEOUT, blocking,
+    config::Prepared,
+    config_error,
+    context::Trouble,
+    oauth::{Logins, Supply},
+    producer::{Client, Deliveries, Pending, send},
+    request_error,
+};
+
+/// How long one attempt to end a transaction may take; it is repeated.
+const COMMIT: Duration = Duration::from_secs(10);
+
+/// The producer of one task. No other one of its transactional id is alive.
+pub(crate) struct TransactionalProducer {
+    client: Arc<Client>,
+    room: Arc<Notify>,
+    /// Whether a transaction has begun that no commit has been asked for.
+    open: bool,
+    /// Who waits for the open transaction.
+    waiting: Vec<oneshot::Sender<Result<()>>>,
+    /// The commit that is on its way: the next transaction begins after it.
+    committing: Option<oneshot::Receiver<bool>>,
+    broken: bool,
+    _tokens: Supply,
+}
+
+impl TransactionalProducer {
+    /// Fences earlier producers of the id.
+    pub(crate) async fn open(prepared: Prepared, id: &str, logins: &Logins) -> Result<Self> {
+        let Prepared { mut config, login } = prepared;
+        config.set("transactional.id", id);
+        // A message is tried for as long as its transaction may take.
+        config.remove("message.timeout.ms");
+        let (room, trouble) = (Arc::new(Notify::new()), Trouble::default());
+        let context = Deliveries { room: Arc::clone(&room), trouble: trouble.clone() };
+        let client: Client = config.create_with_context(context).map_err(config_error)?;
+        let client = Arc::new(client);
+        let tokens = logins.supply(login)?;
+        tokens.join(&client, &trouble);
+        let inner = Arc::clone(&client);
+        let begin = blocking(move || {
+            let failed = |e| request_error("cannot begin to write transactions", e);
+            inner.init_transactions(REQUEST_TIMEOUT).map_err(failed)
+        });
+        trouble.unless_denied(begin).await?;
+        let (waiting, committing, broken) = (Vec::new(), None, false);
+        Ok(Self { client, room, open: false, waiting, committing, broken, _tokens: tokens })
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        if let Some(committing) = self.committing.take() {
+            // No answer is that of a commit that panicked.
+            self.broken |= !committing.await.unwrap_or(false);
+        }
+        if self.broken {
+            return Err(Error::connection("an earlier transaction failed"));
+        }
+        if !self.open {
+            let begun = self.client.begin_transaction();
+            begun.map_err(|e| self.fail(request_error("cannot begin a transaction", e)))?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        self.broken = true;
+        error
+    }
+
+    async fn send(&mut self, append: &Append) -> Result<(), KafkaError> {
+        // Counted for librdkafka's sake only: the commit answers for all of them.
+        let (pending, _) = Pending::new(0);
+        for (topic, messages) in &append.messages {
+            for message in messages {
+                send(&self.client, &self.room, topic, message, &pending).await?;
+            }
+        }
+        if let Some(offset) = &append.offset {
+            let (key, value) = (Some(offset.key.clone()), offset.value.clone());
+            let message = Message { key, value, ..Message::default() };
+            send(&self.client, &self.room, &offset.topic, &message, &pending).await?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        self.open = false;
+        let (done, committing) = oneshot::channel();
+        self.committing = Some(committing);
+        let (client, waiting) = (Arc::clone(&self.client), std::mem::take(&mut self.waiting));
+        tokio::spawn(async move {
+            let result = blocking(move || commit(&client)).await;
+            // The producer may be gone, as may be whoever waits: a task that was dropped.
+            let _ = done.send(result.is_ok());
+            let shown = result.as_ref().err().map(|error| format!("{error:?}"));
+            let mut result = Some(result);
+            for waiting in waiting {
+                let result =
+                    result.take().unwrap_or_else(|| match &shown {
+                        None => Ok(()),
+                        Some(cause) => Err(Error::connection("cannot commit a transaction")
+                            .context("cause", cause)),
+                    });
+                let _ = waiting.send(result);
+            }
+        });
+    }
+
+    async fn add(&mut self, append: Append) -> Result<Durable> {
+        self.begin().await?;
+        if let Err(error) = self.send(&append).await {
+            return Err(self.fail(request_error("cannot append to the log", error)));
+        }
+        let (durable, wait) = oneshot::channel();
+        self.waiting.push(durable);
+        let gone = |e| Error::connection("the transaction was given up").with_source(e);
+        Ok(wait.map(move |result| result.unwrap_or_else(|e| Err(gone(e)))).boxed())
+    }
+}
+
+#[async_trait]
+impl Producer for TransactionalProducer {
+    async fn append(&mut self, append: Append) -> Result<Durable> {
+        let durable = self.add(append).await?;
+        self.commit();
+        Ok(durable)
+    }
+
+    async fn hold(&mut self, append: Append) -> Result<Durable> {
+        self.add(append).await
+    }
+}
+
+/// Commits, and tries again what may be tried again. What cannot be committed is aborted.
+fn commit(client: &Client) -> Result<()> {
+    loop {
+        let Err(error) = client.commit_transaction(COMMIT) else { return Ok(()) };
+        let KafkaError::Transaction(cause) = &error else {
+            return Err(request_error("cannot commit a transaction", error));
+        };
+        if cause.is_retriable() {
+            tracing::debug!(%error, "committing a transaction again");
+            continue;
+        }
+        let aborts = cause.txn_requires_abort();
+        let failed = request_error("cannot commit a transaction", error);
+        if aborts {
+            client.purge(PurgeConfig::default().queue().inflight());
+            // What was not aborted now is by the next producer of this id.
+            if let Err(error) = client.abort_transaction(COMMIT) {
+                tracing::warn!(%error, "cannot abort a transaction");
+            }
+        }
+        return Err(failed);
+    }
+}
