@@ -2,7 +2,7 @@
 FROM debian:bookworm-slim
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates g++ gcc make zlib1g-dev \
+        ca-certificates g++ gcc make perl zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY bin /usr/local/bin/
 COPY lib /usr/local/lib/

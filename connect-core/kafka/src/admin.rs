@@ -56,12 +56,11 @@ impl Admin {
         let Prepared { mut config, login } = prepared;
         let trouble = Trouble::default();
         let mut asking = config.clone();
-        asking.set("allow.auto.create.topics", "false");
+        asking.set("allow.auto.create.topics", "false").set("isolation.level", "read_committed");
+        // The end of a partition is where transactions that are open will end, too.
+        config.set("isolation.level", "read_uncommitted");
         // The other client's events and log lines would pile up on a queue that nothing reads; this one hears the same.
         config.set_log_level(RDKafkaLogLevel::Emerg);
-        // One tells the end of a partition, the other where the first open transaction begins.
-        config.set("isolation.level", "read_uncommitted");
-        asking.set("isolation.level", "read_committed");
         let client: Client =
             config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
         let metadata: BaseConsumer<Asking> =
@@ -82,6 +81,7 @@ impl Admin {
         &self.client
     }
 
+    /// The client that is asked about topics; ends of partitions, asked of it, are those of records that are committed.
     pub(crate) fn metadata(&self) -> &Arc<BaseConsumer<Asking>> {
         &self.metadata
     }

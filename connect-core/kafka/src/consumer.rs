@@ -290,6 +290,13 @@ impl Batch {
     }
 }
 
+fn commit(client: &Client, offsets: &Offsets) -> Result<(), KafkaError> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    client.commit(&list(offsets)?, CommitMode::Sync)
+}
+
 #[async_trait]
 impl Consumer for KafkaConsumer {
     async fn fetch(&mut self) -> Result<Fetch> {
@@ -313,11 +320,22 @@ impl Consumer for KafkaConsumer {
 
     async fn commit(&mut self, offsets: &Offsets) -> Result<()> {
         let client = Arc::clone(&self.client);
-        let list = list(offsets).map_err(|e| request_error("cannot commit offsets", e))?;
+        let offsets = offsets.clone();
         run_blocking(move || {
-            client
-                .commit(&list, CommitMode::Sync)
-                .map_err(|e| request_error("cannot commit offsets", e))
+            let failed = |e| request_error("cannot commit offsets", e);
+            let Err(error) = commit(&client, &offsets) else { return Ok(()) };
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+                return Err(failed(error));
+            }
+            let known = client.fetch_metadata(None, REQUEST_TIMEOUT).map_err(failed)?;
+            let mut kept = offsets.clone();
+            kept.retain(|tp, _| known.topics().iter().any(|topic| *topic.name() == *tp.topic));
+            if kept.len() == offsets.len() {
+                return Err(failed(error));
+            }
+            // Were they kept until the topic is made again, its first records would be passed over.
+            tracing::warn!("a topic was deleted; what was read of it is not committed");
+            commit(&client, &kept).map_err(failed)
         })
         .await
     }

@@ -30,6 +30,7 @@ pub use config::reference;
 use admin::Admin;
 use config::Clients;
 use oauth::Logins;
+use transactional::TransactionalProducer;
 
 /// How long one request to the brokers may take before it is reported as a retriable error.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -175,22 +176,21 @@ impl Transport for KafkaTransport {
         properties: &BTreeMap<String, String>,
     ) -> Result<Box<dyn Producer>> {
         let prepared = self.clients.producer(client_id, properties)?;
-        let producer =
-            transactional::TransactionalProducer::open(prepared, &self.logins, transactional_id);
-        Ok(Box::new(producer.await?))
+        let id = transactional_id;
+        Ok(Box::new(TransactionalProducer::open(prepared, &self.logins, id).await?))
     }
 
     /// As `Admin.fenceProducers`, which librdkafka lacks: a producer that does nothing but begin.
     async fn fence(&self, transactional_ids: &[String]) -> Result<()> {
         let fence = async |id: &String| {
             let prepared = self.clients.producer(&format!("fence-{id}"), &BTreeMap::new())?;
-            transactional::TransactionalProducer::open(prepared, &self.logins, id).await
+            TransactionalProducer::open(prepared, &self.logins, id).await
         };
         futures_util::future::try_join_all(transactional_ids.iter().map(fence)).await.map(drop)
     }
 
     async fn join(&self, options: MembershipOptions) -> Result<Box<dyn Membership>> {
-        let MembershipOptions { group, member, properties, .. } = &options;
+        let MembershipOptions { member, group, properties, .. } = &options;
         let prepared = self.clients.consumer(member, group, properties)?;
         Ok(Box::new(membership::KafkaMembership::join(prepared, options, &self.logins)?))
     }
@@ -208,9 +208,10 @@ impl Transport for KafkaTransport {
         let name = format!("reader-{topic}");
         // librdkafka wants a group; without subscription and commits none comes to exist.
         let prepared = self.clients.consumer(&name, "ferrovia-reader", &BTreeMap::new())?;
-        let reader =
-            reader::KafkaReader::open(prepared, &self.logins, &self.admin, topic, partitions)?;
-        Ok(Box::new(reader))
+        let tokens = self.logins.supply(prepared.login)?;
+        let ends = (Arc::clone(self.admin.client()), Arc::clone(self.admin.metadata()));
+        let (config, topic) = (prepared.config, topic.to_owned());
+        Ok(Box::new(reader::KafkaReader::open(config, tokens, ends, topic, partitions)?))
     }
 
     async fn committed(&self, group: &str) -> Result<Offsets> {

@@ -104,6 +104,8 @@ impl KafkaMembership {
         let millis = |time: Duration| time.as_millis().to_string();
         let longest = options.rebalance_timeout.max(options.session_timeout);
         config
+            .set("client.id", &options.member)
+            .set("group.id", &options.group)
             .set("session.timeout.ms", millis(options.session_timeout))
             .set("heartbeat.interval.ms", millis(options.heartbeat_interval))
             .set("max.poll.interval.ms", millis(longest))
@@ -114,10 +116,10 @@ impl KafkaMembership {
         let trouble = Trouble::default();
         let context = Roles { role, trouble: trouble.clone() };
         let client: Client = config.create_with_context(context).map_err(config_error)?;
+        client.subscribe(&[&options.topic]).map_err(|e| request_error("cannot subscribe", e))?;
         let client = Arc::new(client);
         let tokens = logins.supply(login)?;
         tokens.join(&client, &trouble);
-        client.subscribe(&[&options.topic]).map_err(|e| request_error("cannot subscribe", e))?;
         let (failure, failed) = watch::channel(None);
         let closed = Arc::new(AtomicBool::new(false));
         let (polled, ended) = (Arc::clone(&client), Arc::clone(&closed));

@@ -23,11 +23,9 @@ use rdkafka::{
 use tokio::sync::mpsc;
 
 use crate::{
-    REQUEST_TIMEOUT, admin, blocking,
-    config::Prepared,
-    config_error,
+    REQUEST_TIMEOUT, admin, blocking, config_error,
     context::{Asking, Trouble},
-    oauth::{Logins, Supply},
+    oauth::Supply,
     request_error,
 };
 
@@ -49,24 +47,29 @@ pub(crate) struct KafkaReader {
     /// Knows where the first open transaction begins.
     committed: Arc<BaseConsumer<Asking>>,
     config: ClientConfig,
+    tokens: Supply,
     topic: String,
     events: mpsc::UnboundedReceiver<Event>,
     /// Next offset and whether the end was seen since, by partition.
     progress: Vec<(i64, bool)>,
     /// Read while looking for the end, not yet handed out.
     ahead: Vec<Entry>,
-    tokens: Supply,
 }
 
 impl KafkaReader {
     /// Reads what the tail has not shown, up to ends that it never will.
     async fn read_behind(&mut self, parts: Vec<(i32, i64, i64)>) -> Result<()> {
-        let (config, topic) = (self.config.clone(), self.topic.clone());
-        let (committed, asked) = (Arc::clone(&self.committed), parts.clone());
-        let tokens = self.tokens.clone();
-        let events =
-            blocking(move || read_past_markers(&config, &tokens, &committed, &topic, &asked))
-                .await?;
+        let (config, tokens) = (self.config.clone(), self.tokens.clone());
+        let (committed, topic) = (Arc::clone(&self.committed), self.topic.clone());
+        let asked = parts.clone();
+        let read = move || {
+            wait_for_transactions(&committed, &topic, &asked)?;
+            let starts =
+                asked.iter().map(|(partition, start, _)| (*partition, Offset::Offset(*start)));
+            let client = assigned(&config, &tokens, &topic, starts)?;
+            read_to_ends(&client, &topic, &asked)
+        };
+        let events = blocking(read).await?;
         events.into_iter().for_each(|event| self.take(event));
         for (partition, _, end) in parts {
             let progress = &mut self.progress[partition as usize];
@@ -76,33 +79,27 @@ impl KafkaReader {
     }
 
     pub(crate) fn open(
-        prepared: Prepared,
-        logins: &Logins,
-        asked: &admin::Admin,
-        topic: &str,
+        mut config: ClientConfig,
+        tokens: Supply,
+        (admin, committed): (Arc<admin::Client>, Arc<BaseConsumer<Asking>>),
+        topic: String,
         partitions: i32,
     ) -> Result<Self> {
-        let Prepared { mut config, login } = prepared;
         config
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
-            // Offsets that a transaction has not made visible yet are not there.
             .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "100");
-        let trouble = Trouble::default();
         let starts = (0..partitions).map(|partition| (partition, Offset::Beginning));
-        let client = Arc::new(assigned(&config, &trouble, topic, starts)?);
-        let tokens = logins.supply(login)?;
-        tokens.join(&client, &trouble);
+        let client = assigned(&config, &tokens, &topic, starts)?;
         let (sender, events) = mpsc::unbounded_channel();
         std::thread::Builder::new()
             .name(format!("read-{topic}"))
             .spawn(move || poll(&client, &sender))
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
         let progress = vec![(0, false); partitions as usize];
-        let (topic, ahead) = (topic.to_owned(), Vec::new());
-        let (admin, committed) = (Arc::clone(asked.client()), Arc::clone(asked.metadata()));
-        Ok(Self { admin, committed, config, topic, events, progress, ahead, tokens })
+        let ahead = Vec::new();
+        Ok(Self { admin, committed, config, tokens, topic, events, progress, ahead })
     }
 
     fn take(&mut self, event: Event) {
@@ -121,13 +118,16 @@ impl KafkaReader {
 
 fn assigned(
     config: &ClientConfig,
-    trouble: &Trouble,
+    tokens: &Supply,
     topic: &str,
     starts: impl IntoIterator<Item = (i32, Offset)>,
-) -> Result<BaseConsumer<Asking>> {
+) -> Result<Arc<BaseConsumer<Asking>>> {
     let failed = |e| request_error("cannot read topic", e);
+    let trouble = Trouble::default();
     let client: BaseConsumer<Asking> =
         config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
+    let client = Arc::new(client);
+    tokens.join(&client, &trouble);
     let mut assignment = TopicPartitionList::new();
     for (partition, offset) in starts {
         assignment.add_partition_offset(topic, partition, offset).map_err(failed)?;
@@ -194,15 +194,13 @@ fn next_event(client: &BaseConsumer<Asking>) -> Option<Event> {
     }
 }
 
-/// Reads partitions, each from its start to an end that lies behind what a consumer can see: the last offsets of a
-/// transaction are markers. Waits until no transaction is open before the end; a new consumer then tells the end for sure.
-fn read_past_markers(
-    config: &ClientConfig,
-    tokens: &Supply,
+/// Waits until no transaction is open before the ends of partitions that lie behind what a consumer can see: the last
+/// offsets of a transaction are markers.
+fn wait_for_transactions(
     committed: &BaseConsumer<Asking>,
     topic: &str,
     parts: &[(i32, i64, i64)],
-) -> Result<Vec<Event>> {
+) -> Result<()> {
     let deadline = Instant::now() + OPEN;
     for (partition, _, end) in parts {
         while watermarks(committed.client(), topic, *partition)?.1 < *end {
@@ -214,14 +212,20 @@ fn read_past_markers(
             std::thread::sleep(POLL);
         }
     }
-    let starts = parts.iter().map(|(partition, start, _)| (*partition, Offset::Offset(*start)));
-    let trouble = Trouble::default();
-    let client = Arc::new(assigned(config, &trouble, topic, starts)?);
-    tokens.join(&client, &trouble);
+    Ok(())
+}
+
+/// Reads partitions to their ends, which a new consumer tells for sure.
+fn read_to_ends(
+    client: &BaseConsumer<Asking>,
+    topic: &str,
+    parts: &[(i32, i64, i64)],
+) -> Result<Vec<Event>> {
+    let deadline = Instant::now() + OPEN;
     let mut left: BTreeSet<i32> = parts.iter().map(|(partition, ..)| *partition).collect();
     let mut events = Vec::new();
     while !left.is_empty() {
-        match next_event(&client) {
+        match next_event(client) {
             Some(Event::End { partition }) => drop(left.remove(&partition)),
             Some(entry) => events.push(entry),
             None if Instant::now() > deadline => {

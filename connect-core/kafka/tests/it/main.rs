@@ -1,6 +1,7 @@
 //! The transport on a real Kafka.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod cluster;
 mod security;
 
 use std::{collections::BTreeMap, fs, path::Path};

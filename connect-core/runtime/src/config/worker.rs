@@ -1,8 +1,8 @@
 //! Configuration of the worker (`org.apache.kafka.connect.runtime.distributed.DistributedConfig`).
 
 use connect_core::{
-    config::{Millis, Properties, Resolve, config_def, parse},
-    error::Result,
+    config::{Invalid, Millis, Properties, Resolve, config_def, parse},
+    error::{Error, Result},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,9 @@ fn json() -> String {
 fn simple() -> String {
     "org.apache.kafka.connect.storage.SimpleHeaderConverter".into()
 }
+fn all() -> String {
+    "All".into()
+}
 fn yes() -> bool {
     true
 }
@@ -58,29 +61,35 @@ pub enum ExactlyOnceSource {
 
 /// What connectors may override of their clients' settings
 /// (`org.apache.kafka.connect.connector.policy.ConnectorClientConfigOverridePolicy`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
-pub enum OverridePolicy {
-    /// Everything.
-    #[default]
-    #[serde(
-        alias = "org.apache.kafka.connect.connector.policy.AllConnectorClientConfigOverridePolicy"
-    )]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OverridePolicy {
     All,
-    /// Nothing.
-    #[serde(
-        alias = "org.apache.kafka.connect.connector.policy.NoneConnectorClientConfigOverridePolicy"
-    )]
     None,
     /// Who the client is.
-    #[serde(
-        alias = "org.apache.kafka.connect.connector.policy.PrincipalConnectorClientConfigOverridePolicy"
-    )]
     Principal,
     /// What the worker lists (KIP-1188).
-    #[serde(
-        alias = "org.apache.kafka.connect.connector.policy.AllowlistConnectorClientConfigOverridePolicy"
-    )]
     Allowlist,
+}
+
+impl OverridePolicy {
+    const KEY: &str = "connector.client.config.override.policy";
+    const ALL: [(&str, Self); 4] = [
+        ("All", Self::All),
+        ("None", Self::None),
+        ("Principal", Self::Principal),
+        ("Allowlist", Self::Allowlist),
+    ];
+
+    /// By its name, or that of its class.
+    fn parse(name: &str) -> Result<Self> {
+        let short = name.strip_prefix("org.apache.kafka.connect.connector.policy.").unwrap_or(name);
+        let short = short.strip_suffix("ConnectorClientConfigOverridePolicy").unwrap_or(short);
+        let found = Self::ALL.iter().find(|(known, _)| *known == short);
+        found.map(|(_, policy)| *policy).ok_or_else(|| {
+            let why = "All, None, Principal or Allowlist expected";
+            Error::config(Invalid::value(Self::KEY, name, why).message())
+        })
+    }
 }
 
 /// What the policy Principal allows.
@@ -167,8 +176,8 @@ pub struct WorkerConfig {
     pub exactly_once: ExactlyOnceSource,
     /// Which settings of its Kafka clients a connector may override: All, None, Allowlist, or Principal, which is
     /// deprecated.
-    #[serde(rename = "connector.client.config.override.policy", default)]
-    pub override_policy: OverridePolicy,
+    #[serde(rename = "connector.client.config.override.policy", default = "all")]
+    pub override_policy: String,
     /// The settings that connectors may override under the policy Allowlist; none, if empty.
     #[serde(rename = "connector.client.config.override.allowlist", default)]
     pub override_allowlist: Vec<String>,
@@ -209,6 +218,7 @@ pub struct Worker {
     pub config: WorkerConfig,
     /// Everything.
     pub properties: Properties,
+    overrides: OverridePolicy,
 }
 
 /// Prefixes of keys that belong to someone else.
@@ -269,7 +279,9 @@ impl Worker {
     /// # Errors
     /// [`ErrorKind::Config`](connect_core::error::ErrorKind::Config), naming every bad key.
     pub fn parse(properties: Properties) -> Result<Self> {
-        Ok(Self { config: parse(&properties)?, properties })
+        let config: WorkerConfig = parse(&properties)?;
+        let overrides = OverridePolicy::parse(config.override_policy.trim())?;
+        Ok(Self { config, properties, overrides })
     }
 
     /// Keys that nothing reads, for one warning.
@@ -301,7 +313,7 @@ impl Worker {
     /// Why a connector may not override a client's setting, in the words of
     /// `AbstractConnectorClientConfigOverridePolicy`; none if it may.
     pub fn forbids_override(&self, key: &str) -> Option<String> {
-        let (name, allowed) = match self.config.override_policy {
+        let (name, allowed) = match self.overrides {
             OverridePolicy::All => return None,
             OverridePolicy::None => ("None", false),
             OverridePolicy::Principal => ("Principal", PRINCIPAL.contains(&key)),
@@ -357,5 +369,45 @@ impl Worker {
         let listener =
             self.config.listeners.first().and_then(|l| l.rsplit(':').next()?.parse().ok());
         format!("{host}:{}", port.or(listener).unwrap_or(8083))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(pairs: &[(&str, &str)]) -> Worker {
+        Worker::parse(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+            .unwrap()
+    }
+
+    #[test]
+    fn the_policy_says_what_connectors_may_override() {
+        let key = "connector.client.config.override.policy";
+        let class =
+            "org.apache.kafka.connect.connector.policy.NoneConnectorClientConfigOverridePolicy";
+        let forbidden = |policy: &str, name: &str| {
+            let list = ("connector.client.config.override.allowlist", "acks, linger.ms");
+            worker(&[(key, policy), list]).forbids_override(name)
+        };
+        assert_eq!(worker(&[]).forbids_override("acks"), None);
+        assert_eq!(forbidden("All", "acks"), None);
+        let said = "The 'None' policy does not allow 'acks' to be overridden in the connector configuration.";
+        assert_eq!(forbidden("None", "acks").as_deref(), Some(said));
+        assert_eq!(forbidden(class, "acks").as_deref(), Some(said));
+        assert_eq!(forbidden("Principal", "sasl.jaas.config"), None);
+        assert!(forbidden("Principal", "acks").is_some());
+        assert_eq!(forbidden("Allowlist", "linger.ms"), None);
+        assert!(forbidden("Allowlist", "batch.size").is_some());
+        let wrong = Properties::from([(key.to_owned(), "Some".to_owned())]);
+        let error = Worker::parse(wrong).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("Allowlist"), "{error}");
+    }
+
+    #[test]
+    fn admin_keys_are_the_clients_but_for_the_listeners() {
+        let worker = worker(&[("admin.listeners", "http://:1"), ("admin.request.timeout.ms", "5")]);
+        let admin = worker.admin_properties();
+        assert_eq!(admin, Properties::from([("request.timeout.ms".to_owned(), "5".to_owned())]));
     }
 }
