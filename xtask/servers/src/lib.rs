@@ -20,6 +20,7 @@
 pub mod apt;
 pub mod cache;
 mod cassandra;
+mod connect_jvm;
 mod cql;
 mod kafka;
 mod mariadb;
@@ -32,6 +33,7 @@ mod sql;
 mod wait;
 
 pub use cassandra::{Cassandra, CassandraOptions};
+pub use connect_jvm::{ConnectJvm, ConnectJvmOptions, connect_plugins};
 pub use kafka::{Kafka, KafkaCluster, KafkaOptions, KafkaSecurity};
 pub use mariadb::{MariaDb, MariaDbFlavour, MariaDbOptions};
 pub use mysql::{MySql, MySqlFlavour, MySqlOptions};
