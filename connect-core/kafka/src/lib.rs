@@ -5,6 +5,7 @@ mod config;
 mod consumer;
 mod context;
 mod groups;
+mod members;
 mod membership;
 mod oauth;
 mod producer;

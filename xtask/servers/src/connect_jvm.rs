@@ -10,8 +10,8 @@ use std::{env, io};
 
 use anyhow::{Context, Result};
 
-use crate::cache;
 use crate::server::{Kind, Place, Server};
+use crate::{cache, output_of};
 
 /// A distributed worker of Apache Kafka Connect.
 pub type ConnectJvm = Server<ConnectJvmOptions>;
@@ -84,6 +84,24 @@ pub fn connect_plugins(dir: &Path) -> Result<bool> {
     }
     link(&jdbc.canonicalize()?, "jdbc")?;
     Ok(true)
+}
+
+/// Compiles Java sources, given by file name, into the folder `name` of the `plugin.path` folder `dir`.
+pub fn compile_connect_plugin(dir: &Path, name: &str, sources: &[(&str, &str)]) -> Result<()> {
+    let (place, code) = (dir.join(name), dir.with_extension(name));
+    fs::create_dir_all(&code)?;
+    let mut javac = Command::new("javac");
+    javac.args(["-nowarn", "-d"]).arg(code.join("classes")).arg("-cp").arg(jars()?.join("*"));
+    for (file, text) in sources {
+        let file = code.join(file);
+        fs::write(&file, text)?;
+        javac.arg(file);
+    }
+    output_of(&mut javac)?;
+    fs::create_dir_all(&place)?;
+    let mut jar = Command::new("jar");
+    jar.arg("cf").arg(place.join(format!("{name}.jar"))).arg("-C").arg(code.join("classes"));
+    output_of(jar.arg(".")).map(drop)
 }
 
 /// It has read its topics when it lists connectors.

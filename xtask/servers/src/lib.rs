@@ -33,7 +33,7 @@ mod sql;
 mod wait;
 
 pub use cassandra::{Cassandra, CassandraOptions};
-pub use connect_jvm::{ConnectJvm, ConnectJvmOptions, connect_plugins};
+pub use connect_jvm::{ConnectJvm, ConnectJvmOptions, compile_connect_plugin, connect_plugins};
 pub use kafka::{Kafka, KafkaCluster, KafkaOptions, KafkaSecurity};
 pub use mariadb::{MariaDb, MariaDbFlavour, MariaDbOptions};
 pub use mysql::{MySql, MySqlFlavour, MySqlOptions};
