@@ -93,3 +93,39 @@ fn findings(text: &mut String, findings: &[Finding]) {
         let _ = writeln!(text, "  {word:<8} {message}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use connect_core_runtime::doctor::ConnectorReport;
+
+    use super::*;
+
+    #[test]
+    fn a_report_names_what_is_wrong_where_it_is() {
+        let problem = Finding { severity: Severity::Problem, message: "no such class".into() };
+        let note = Finding { severity: Severity::Note, message: "nothing reads it".into() };
+        let connector = |name: &str, findings| ConnectorReport {
+            name: name.into(),
+            class: "C".into(),
+            ty: None,
+            state: "PAUSED",
+            tasks: 2,
+            partitions: 3,
+            findings,
+        };
+        let report = Report {
+            kafka_cluster_id: "id".into(),
+            group: "g".into(),
+            worker: Vec::new(),
+            connectors: vec![connector("a", vec![problem]), connector("b", vec![note])],
+        };
+        assert!(!report.is_clean());
+        assert_eq!(
+            text(&report),
+            "Kafka cluster id, Connect group g\n\nworker\n  ok\n\n\
+             a (unknown): C, PAUSED, 2 task(s), progress in 3 partition(s)\n  PROBLEM  no such class\n\n\
+             b (unknown): C, PAUSED, 2 task(s), progress in 3 partition(s)\n  note     nothing reads it\n\n\
+             1 of 2 connectors can be taken over as they are.\n"
+        );
+    }
+}

@@ -43,12 +43,14 @@ pub(crate) struct Options {
     kafka: bool,
     embedded: bool,
     workers: usize,
+    /// The worker's program; none builds it.
+    program: Option<PathBuf>,
     /// Whether the pair without keys is to be exactly once on Kafka too.
     exactly_once: bool,
 }
 
 impl Options {
-    /// Reads `--minutes N`, `--seed S`, `--kafka`, `--embedded`, `--workers N` and `--exactly-once`; without `--kafka` and
+    /// Reads `--minutes N`, `--seed S`, `--kafka`, `--embedded`, `--workers N`, `--program PATH` and `--exactly-once`; without `--kafka` and
     /// `--embedded`, both are run.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -58,20 +60,22 @@ impl Options {
             kafka: false,
             embedded: false,
             workers: 3,
+            program: None,
             exactly_once: false,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut text = || words.next().with_context(|| format!("{word} needs a number"));
+            let mut text = || words.next().with_context(|| format!("{word} needs a value"));
             match *word {
                 "--minutes" => options.minutes = text()?.parse()?,
                 "--seed" => options.seed = text()?.parse()?,
                 "--workers" => options.workers = text()?.parse::<usize>()?.max(1),
                 "--kafka" => options.kafka = true,
                 "--embedded" => options.embedded = true,
+                "--program" => options.program = Some(text()?.into()),
                 "--exactly-once" => options.exactly_once = true,
                 other => bail!(
-                    "chaos knows --minutes N, --seed S, --kafka, --embedded, --workers N and --exactly-once, not {other}"
+                    "chaos knows --minutes N, --seed S, --kafka, --embedded, --workers N, --program PATH and --exactly-once, not {other}"
                 ),
             }
         }
@@ -85,8 +89,10 @@ impl Options {
 /// Runs on each of the transports that were asked for.
 pub(crate) fn run(options: &Options) -> Result<()> {
     interrupt::install()?;
-    let programs = build::programs(&["api"], Profile::Release)?;
-    let connect = programs.path("connect")?;
+    let connect = match &options.program {
+        Some(program) => program.clone(),
+        None => build::programs(&["api"], Profile::Release)?.path("connect")?.to_owned(),
+    };
     for (wanted, kafka) in [(options.kafka, true), (options.embedded, false)] {
         if !wanted {
             continue;
@@ -94,7 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let name = if kafka { "Kafka" } else { "the embedded log" };
         screen::heading(&format!("chaos on {name}, seed {}", options.seed));
         let dir = tempfile::tempdir()?;
-        if let Err(error) = on(options, kafka, connect, dir.path()) {
+        if let Err(error) = on(options, kafka, &connect, dir.path()) {
             if !interrupt::happened() {
                 println!("logs are in {}", dir.keep().display());
             }

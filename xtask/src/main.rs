@@ -20,7 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test            everything that CI checks
   bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
-  chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--exactly-once]
+  chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--program PATH]
+        [--exactly-once]
                   kill -9, SIGSTOP, network cuts (root) and restarts under load; then source and
                   target are compared row by row
   tidy            the checks of the source tree alone
