@@ -18,15 +18,14 @@ use connect_core::{
 };
 use serde::Serialize;
 use serde_json::Value as Json;
-use tokio::sync::mpsc;
 
 use crate::{
     config::{self, ConnectorConfig},
-    herder::{Refusal, State, TargetState},
+    herder::{Refusal, State, Status, TargetState},
     providers::Providers,
-    storage::{ConfigStore, OffsetStore, StatusStore, Statuses, Stored, Subject},
+    storage::{ConfigStore, OffsetStore, StatusChange, StatusStore, Stored, Subject},
     validate::Validator,
-    worker::{Context, TopicTracker, consumer_group},
+    worker::consumer_group,
 };
 
 use read_only::ReadOnly;
@@ -150,14 +149,10 @@ pub async fn examine(
     let mut connectors = Vec::new();
     if complete {
         let known = connectors_of(&config, &transport).await?;
-        let mut statuses = StatusStore::open(&transport, &config.config).await?;
-        let statuses = statuses.read().await?;
+        let statuses = statuses_of(&config, &transport).await?;
         let offsets = OffsetStore::open(&transport, &config.config).await?;
-        // Nothing is started, so that nothing is observed.
-        let (observed, _) = mpsc::unbounded_channel();
-        let topics = TopicTracker::new(false);
-        let context = Context { transport, registry, config, providers, offsets, observed, topics };
-        let examination = Examination { context, groups, statuses };
+        let examination =
+            Examination { transport, registry, config, providers, offsets, groups, statuses };
         for (name, known) in known {
             connectors.push(examination.connector(name, known).await?);
         }
@@ -239,7 +234,7 @@ async fn connectors_of(
                     known.tasks = tasks;
                 }
             }
-            Stored::Task { .. } | Stored::Logger { .. } => {}
+            Stored::Task { .. } | Stored::Fenced { .. } | Stored::Logger { .. } => {}
         }
     }
     for (name, known) in &mut all {
@@ -248,8 +243,27 @@ async fn connectors_of(
     Ok(all)
 }
 
+type Statuses = BTreeMap<Subject, Status>;
+
+/// How connectors and tasks are where they run now.
+async fn statuses_of(config: &config::Worker, transport: &Arc<dyn Transport>) -> Result<Statuses> {
+    let mut statuses = Statuses::new();
+    for change in StatusStore::open(transport, &config.config).await?.read().await? {
+        match change {
+            StatusChange::Status(subject, Some(status)) => drop(statuses.insert(subject, status)),
+            StatusChange::Status(subject, None) => drop(statuses.remove(&subject)),
+            StatusChange::Topic { .. } => {}
+        }
+    }
+    Ok(statuses)
+}
+
 struct Examination<'g> {
-    context: Context,
+    transport: Arc<dyn Transport>,
+    registry: Registry,
+    config: config::Worker,
+    providers: Providers,
+    offsets: OffsetStore,
     groups: &'g dyn Groups,
     statuses: Statuses,
 }
@@ -258,7 +272,7 @@ impl Examination<'_> {
     async fn connector(&self, name: String, known: Known) -> Result<ConnectorReport> {
         let mut found = Findings::default();
         let class = known.config.get("connector.class").cloned().unwrap_or_default();
-        let plugin = self.context.plugin(&known.config).ok();
+        let plugin = self.registry.find(&class, &known.config);
         let mut partitions = 0;
         match &plugin {
             None => found.problem(format!("there is no connector {class} here")),
@@ -266,7 +280,7 @@ impl Examination<'_> {
                 self.validate(&known.config, &mut found).await;
                 partitions = match plugin.ty() {
                     PluginType::Source => {
-                        self.source(&name, &known.config, &**plugin, &mut found).await
+                        self.source(&name, &known.config, &**plugin, &mut found).await?
                     }
                     PluginType::Sink => self.sink(&name, &known.config, &mut found).await?,
                 };
@@ -286,7 +300,7 @@ impl Examination<'_> {
 
     /// As if the configuration were submitted here.
     async fn validate(&self, config: &Properties, found: &mut Findings) {
-        let Context { registry, config: worker, providers, .. } = &self.context;
+        let Self { registry, config: worker, providers, .. } = self;
         let validator = Validator { registry, worker, providers };
         let submitted = config.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
         let infos = match validator.validate(&submitted).await {
@@ -315,12 +329,20 @@ impl Examination<'_> {
         config: &Properties,
         plugin: &dyn Plugin,
         found: &mut Findings,
-    ) -> usize {
-        let offsets = self.context.offsets.of(name);
+    ) -> Result<usize> {
+        let own = config.get("offsets.storage.topic").map(|topic| topic.trim());
+        let offsets = match own {
+            Some(topic) if self.transport.topic(topic).await?.is_none() => {
+                found.note(format!("its own offsets topic {topic} is not there yet"));
+                None
+            }
+            own => own,
+        };
+        let offsets = self.offsets.of_connector(&self.transport, offsets).await?.of(name);
         let count = offsets.len();
         // What cannot be resolved was found by the validation.
-        let Ok(resolved) = self.context.providers.resolve_all(config) else { return count };
-        let properties = self.context.config.plugin_properties(&resolved);
+        let Ok(resolved) = self.providers.resolve_all(config) else { return Ok(count) };
+        let properties = self.config.plugin_properties(&resolved);
         let changes: Vec<(Json, Option<Json>)> =
             offsets.into_iter().map(|(partition, offset)| (partition, Some(offset))).collect();
         // A source's part in a change of offsets is to look whether they are its own.
@@ -330,19 +352,19 @@ impl Examination<'_> {
         if count == 0 {
             found.note("it has stored no offsets: it will read from the beginning");
         }
-        count
+        Ok(count)
     }
 
     /// Whether a sink's group is there, and free.
     async fn sink(&self, name: &str, config: &Properties, found: &mut Findings) -> Result<usize> {
-        let group = consumer_group(&self.context, name, config);
+        let group = consumer_group(&self.config, name, config);
         match self.groups.members(&group).await? {
             0 => {}
             members => found.problem(format!(
                 "its consumer group {group} has {members} member(s): something still reads for it"
             )),
         }
-        let committed = self.context.transport.committed(&group).await?.len();
+        let committed = self.transport.committed(&group).await?.len();
         if committed == 0 {
             found.note(format!(
                 "its consumer group {group} has committed no offsets: it will read from the beginning"
@@ -358,7 +380,7 @@ impl Examination<'_> {
             (0..tasks).map(|task| (Subject::Task(name.to_owned(), task), format!("task {task}"))),
         );
         for (subject, who) in subjects {
-            let status = self.statuses.statuses.get(&subject);
+            let status = self.statuses.get(&subject);
             if let Some(status) = status.filter(|status| status.state == State::Failed) {
                 let why = status.trace.lines().next().unwrap_or_default();
                 found.note(format!("{who} has failed, and will be started again here: {why}"));

@@ -7,8 +7,8 @@ use connect_core::{
     error::{Error, Result},
     sink::{Offsets, TopicPartition},
     transport::{
-        Append, Consumer, ConsumerOptions, Durable, NewTopic, Producer, Reader, TopicDescription,
-        Transport,
+        Append, Consumer, ConsumerOptions, Durable, Membership, MembershipOptions, NewTopic,
+        Producer, Reader, TopicDescription, Transport,
     },
 };
 
@@ -44,6 +44,17 @@ impl Transport for ReadOnly {
     async fn producer(&self, _: &str, _: &BTreeMap<String, String>) -> Result<Box<dyn Producer>> {
         Ok(Box::new(NoProducer))
     }
+    async fn transactional(
+        &self,
+        _: &str,
+        _: &str,
+        _: &BTreeMap<String, String>,
+    ) -> Result<Box<dyn Producer>> {
+        Err(refused())
+    }
+    async fn fence(&self, _: &[String]) -> Result<()> {
+        Err(refused())
+    }
     async fn consumer(&self, _: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         Err(refused())
     }
@@ -58,6 +69,9 @@ impl Transport for ReadOnly {
         _: &str,
         _: &BTreeMap<TopicPartition, Option<i64>>,
     ) -> Result<()> {
+        Err(refused())
+    }
+    async fn join(&self, _: MembershipOptions) -> Result<Box<dyn Membership>> {
         Err(refused())
     }
 }
