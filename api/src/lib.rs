@@ -2,6 +2,7 @@
 //! Connect's JSON (invariant 5).
 
 pub mod cli;
+mod doctor;
 mod error;
 mod extract;
 mod listen;

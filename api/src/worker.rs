@@ -164,16 +164,19 @@ async fn start_herder(
 
 fn open_transport(config: &Worker) -> anyhow::Result<Arc<dyn Transport>> {
     match &config.config.bootstrap_servers {
-        Some(servers) => {
-            let servers = config.config.resolve.rewrite(servers);
-            let (shared, admin) = (config.client_properties(), config.admin_properties());
-            let transport = KafkaTransport::with_admin(&servers, &shared, &admin);
-            Ok(Arc::new(transport.context("cannot set up the Kafka clients")?))
-        }
+        Some(servers) => Ok(Arc::new(open_kafka(config, servers)?)),
         None => {
             let dir = config.config.log_dir.as_deref().unwrap_or(LOG_DIR);
             let log = EmbeddedLog::open(Path::new(dir));
             Ok(Arc::new(log.with_context(|| format!("cannot open the embedded log in {dir}"))?))
         }
     }
+}
+
+/// The clients of the brokers at `servers`, as the worker's properties want them.
+pub(crate) fn open_kafka(config: &Worker, servers: &str) -> anyhow::Result<KafkaTransport> {
+    let servers = config.config.resolve.rewrite(servers);
+    let (shared, admin) = (config.client_properties(), config.admin_properties());
+    let transport = KafkaTransport::with_admin(&servers, &shared, &admin);
+    transport.context("cannot set up the Kafka clients")
 }

@@ -36,7 +36,18 @@ pub fn post(url: &str, body: &str) -> Result<Reply> {
 
 /// Any request; any status is a reply, not an error.
 pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<Reply> {
-    let mut request = Request::new(Method::Custom(method.to_owned()), url).with_timeout(TIMEOUT);
+    send_within(TIMEOUT, method, url, headers, body)
+}
+
+/// Like [`send`], with so many seconds for the answer.
+pub fn send_within(
+    seconds: u64,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Reply> {
+    let mut request = Request::new(Method::Custom(method.to_owned()), url).with_timeout(seconds);
     for (name, value) in headers {
         request = request.with_header(*name, *value);
     }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 mod api_test;
 mod bench;
+mod chaos;
 mod compose_test;
 mod demo;
 mod suite;
@@ -19,6 +20,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test            everything that CI checks
   bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
+  chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--program PATH]
+        [--exactly-once]
+                  kill -9, SIGSTOP, network cuts (root) and restarts under load; then source and
+                  target are compared row by row
   tidy            the checks of the source tree alone
   docs            write the generated part of docs/reference anew
   api-test        requests made up from the API's description (schemathesis)
@@ -47,6 +52,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["demo", "--once"] => demo::run(true),
         ["test"] => suite::run(),
         ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
+        ["chaos", options @ ..] => chaos::run(&chaos::Options::parse(options)?),
         ["tidy"] => tidy::run(),
         ["docs"] => suite::docs(),
         ["api-test"] => api_test::run(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use xtask::build::cargo;
-use xtask_servers::{CassandraOptions, KafkaOptions, Kind, MySqlOptions, apt};
+use xtask_servers::{CassandraOptions, ConnectJvmOptions, KafkaOptions, Kind, MySqlOptions, apt};
 
 use crate::{api_test, tidy};
 
@@ -87,6 +87,7 @@ fn install() -> Result<()> {
     apt::ensure(&[apt::JAVA, apt::MAVEN, apt::MMDEBSTRAP])?;
     // Downloads belong here, not into the deadlines of tests.
     KafkaOptions::install()?;
+    ConnectJvmOptions::install()?;
     CassandraOptions::install()?;
     if let Err(error) = MySqlOptions::install() {
         println!("MySQL itself cannot be had here, MariaDB stands for it: {error:#}");

@@ -6,6 +6,7 @@ mod consumer;
 mod context;
 mod delivery;
 mod groups;
+mod members;
 mod membership;
 mod oauth;
 mod producer;

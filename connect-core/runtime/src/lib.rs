@@ -3,6 +3,7 @@
 
 mod clients;
 pub mod config;
+pub mod doctor;
 mod errors;
 pub mod herder;
 pub mod loggers;

@@ -20,6 +20,7 @@
 pub mod apt;
 pub mod cache;
 mod cassandra;
+mod connect_jvm;
 mod cql;
 mod kafka;
 mod mariadb;
@@ -32,11 +33,13 @@ mod sql;
 mod wait;
 
 pub use cassandra::{Cassandra, CassandraOptions};
+pub use connect_jvm::{ConnectJvm, ConnectJvmOptions, compile_connect_plugin, connect_plugins};
 pub use kafka::{Kafka, KafkaCluster, KafkaOptions, KafkaSecurity};
 pub use mariadb::{MariaDb, MariaDbFlavour, MariaDbOptions};
 pub use mysql::{MySql, MySqlFlavour, MySqlOptions};
 pub use postgres::{Postgres, PostgresOptions};
-pub use process::{Process, output_of};
+pub use process::{Process, is_root, output_of};
+pub use rustix::process::Signal;
 pub use server::{Kind, Place, Server};
 pub use sql::SqlOptions;
 pub use wait::wait_until;

@@ -114,13 +114,18 @@ impl Process {
         Ok(())
     }
 
+    /// Sends the child a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = to_pid(self.pid()).context("a child without a process id")?;
+        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
     /// Asks the child to end by `signal` and waits for it; fails, having killed it, when it takes longer than `deadline`.
     pub fn end(&mut self, signal: Signal, deadline: Duration) -> Result<ExitStatus> {
         if let Some(status) = self.exited()? {
             return Ok(status);
         }
-        let pid = to_pid(self.pid()).context("a child without a process id")?;
-        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))?;
+        self.signal(signal)?;
         let what = format!("{} to end after {signal:?}", self.name);
         let child = &mut self.child;
         let ended = wait_until(&what, deadline, || child.try_wait().transpose());
@@ -141,6 +146,11 @@ impl Drop for Process {
         // Nobody is left to tell.
         let _ = self.kill9();
     }
+}
+
+/// Whether this process may do everything.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Runs a command to its end and returns its standard output; a failure carries both outputs.

@@ -36,7 +36,7 @@ pub(super) async fn read(
     let offsets: Vec<(Json, Json)> = match plugin.ty() {
         PluginType::Source => of_source(context, config).await?.of(name),
         PluginType::Sink => {
-            let group = consumer_group(context, name, config);
+            let group = consumer_group(&context.config, name, config);
             let committed = context.transport.committed(&group).await.map_err(Refusal::Failed)?;
             let entry = |(tp, offset): (TopicPartition, i64)| {
                 let partition = json!({"kafka_topic": &*tp.topic, "kafka_partition": tp.partition});
@@ -99,7 +99,7 @@ pub(super) async fn alter(
             let parsed = offsets.as_deref().map(sink_offsets).transpose()?;
             let given = offsets.as_deref().unwrap_or_default();
             let ours = plugin.alter_offsets(&properties, given).await.map_err(refused)?;
-            let group = consumer_group(context, name, &config);
+            let group = consumer_group(&context.config, name, &config);
             let changes = match parsed {
                 Some(parsed) => parsed,
                 None => {

@@ -78,9 +78,9 @@ impl Context {
 }
 
 /// The consumer group of a sink (`org.apache.kafka.connect.util.SinkUtils.consumerGroupId`).
-pub(crate) fn consumer_group(context: &Context, name: &str, config: &Properties) -> String {
+pub(crate) fn consumer_group(worker: &config::Worker, name: &str, config: &Properties) -> String {
     let own = config.get("consumer.override.group.id");
-    let own = own.or_else(|| context.config.properties.get("consumer.group.id"));
+    let own = own.or_else(|| worker.properties.get("consumer.group.id"));
     own.cloned().unwrap_or_else(|| format!("connect-{name}"))
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn run(
         })?,
     };
     let options = ConsumerOptions {
-        group: consumer_group(context, name, &config),
+        group: consumer_group(&context.config, name, &config),
         client_id: format!("connector-consumer-{name}-{task}"),
         subscription: sink.subscription(),
         max_messages,
