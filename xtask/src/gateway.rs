@@ -95,7 +95,8 @@ impl Gateway {
     }
 
     fn reply(&self, request: &Request) -> Reply {
-        let plain = |status| Reply { status, content_type: None, body: String::new() };
+        let plain =
+            |status| Reply { status, content_type: None, retry_after: None, body: String::new() };
         if request.path == "/__health" {
             return plain(200);
         }
@@ -220,7 +221,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, content_type: None, body: body.to_owned() }
+        Reply { status, content_type: None, retry_after: None, body: body.to_owned() }
     }
 
     #[test]

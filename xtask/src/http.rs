@@ -13,6 +13,8 @@ pub struct Reply {
     pub status: u16,
     /// Value of `Content-Type`, when there is one.
     pub content_type: Option<String>,
+    /// Value of `Retry-After`, when there is one.
+    pub retry_after: Option<String>,
     /// Body, as text.
     pub body: String,
 }
@@ -56,8 +58,11 @@ pub fn send_within(
     }
     let response = request.send().with_context(|| format!("{method} {url}"))?;
     let status = response.status_code;
-    let mut headers = response.headers.iter();
-    let content_type = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let content_type = content_type.map(|(_, value)| value.clone());
-    Ok(Reply { status, content_type, body: response.as_str()?.to_owned() })
+    let header = |wanted: &str| {
+        let mut headers = response.headers.iter();
+        let found = headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.clone())
+    };
+    let (content_type, retry_after) = (header("content-type"), header("retry-after"));
+    Ok(Reply { status, content_type, retry_after, body: response.as_str()?.to_owned() })
 }

@@ -1,8 +1,8 @@
-//! kill -9 of the worker, a hundred times, under `insert` without keys: with `offsets.storage=target` no row is missing
-//! and none is there twice, in either database.
+//! kill -9 of workers, a hundred times, under `insert` without keys: with `offsets.storage=target` no row is missing
+//! and none is there twice, in either database. On Kafka the source writes transactions, and two workers share the work.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -23,9 +23,10 @@ const ROWS: u64 = 60;
 struct World {
     postgres: Postgres,
     mariadb: MariaDb,
-    worker: Box<dyn Fn() -> Command>,
-    log: std::path::PathBuf,
-    url: String,
+    connect: PathBuf,
+    dir: PathBuf,
+    /// Ports of the workers.
+    ports: Vec<u16>,
 }
 
 impl World {
@@ -39,40 +40,46 @@ impl World {
             "CREATE TABLE origin ({columns}, PRIMARY KEY (id)); CREATE TABLE copy ({columns})"
         ))?;
         mariadb.query(&format!("CREATE TABLE copy ({columns})"))?;
-        let port = free_port()?;
         let log = match kafka {
-            Some(kafka) => format!("bootstrap.servers={}", kafka.address()),
+            Some(kafka) => format!(
+                "bootstrap.servers={}\nexactly.once.source.support=enabled\nsession.timeout.ms=6000\n\
+                 heartbeat.interval.ms=1000\nscheduled.rebalance.max.delay.ms=0\n\
+                 consumer.session.timeout.ms=6000\nconsumer.heartbeat.interval.ms=1000",
+                kafka.address()
+            ),
             None => format!("log.dir={}", dir.join("log").display()),
         };
-        let file = dir.join("worker.properties");
-        fs::write(
-            &file,
-            format!(
-                "{log}\ngroup.id=once\nconfig.storage.topic=c\noffset.storage.topic=o\nstatus.storage.topic=s\n\
-                 config.storage.replication.factor=1\noffset.storage.replication.factor=1\n\
-                 status.storage.replication.factor=1\nvalue.converter.schemas.enable=false\n\
-                 consumer.session.timeout.ms=6000\nconsumer.heartbeat.interval.ms=1000\n\
-                 connector.client.config.override.policy=All\nlisteners=http://127.0.0.1:{port}\n"
-            ),
-        )?;
-        let worker = Box::new(move || {
-            let mut command = Command::new(&connect);
-            command.arg("worker").arg(&file);
-            command
-        });
-        let url = format!("http://127.0.0.1:{port}");
-        Ok(Self { postgres, mariadb, worker, log: dir.join("connect"), url })
+        let workers = if kafka.is_some() { 2 } else { 1 };
+        let ports = (0..workers).map(|_| free_port()).collect::<Result<Vec<_>>>()?;
+        for (worker, port) in ports.iter().enumerate() {
+            fs::write(
+                dir.join(format!("worker-{worker}.properties")),
+                format!(
+                    "{log}\ngroup.id=once\nconfig.storage.topic=c\noffset.storage.topic=o\nstatus.storage.topic=s\n\
+                     config.storage.replication.factor=1\noffset.storage.replication.factor=1\n\
+                     status.storage.replication.factor=1\nvalue.converter.schemas.enable=false\n\
+                     connector.client.config.override.policy=All\nlisteners=http://127.0.0.1:{port}\n"
+                ),
+            )?;
+        }
+        Ok(Self { postgres, mariadb, connect, dir: dir.to_owned(), ports })
     }
 
-    fn run(&self) -> Result<Process> {
-        let mut process = Process::spawn("connect", &(self.worker)(), &self.log)?;
-        let url = format!("{}/health", self.url);
+    fn run(&self, worker: usize) -> Result<Process> {
+        let mut command = Command::new(&self.connect);
+        command.arg("worker").arg(self.dir.join(format!("worker-{worker}.properties")));
+        let log = self.dir.join(format!("worker-{worker}.log"));
+        let mut process = Process::spawn("connect", &command, &log)?;
+        let url = format!("http://127.0.0.1:{}/health", self.ports[worker]);
         process.wait_ready(PATIENCE, || http::get(&url).is_ok_and(|reply| reply.status == 200))?;
         Ok(process)
     }
 
     fn post(&self, config: &serde_json::Value) -> Result<()> {
-        let reply = http::post(&format!("{}/connectors", self.url), &config.to_string())?;
+        // Any worker takes it.
+        let port = self.ports.last().context("a worker")?;
+        let reply =
+            http::post(&format!("http://127.0.0.1:{port}/connectors"), &config.to_string())?;
         ensure!(reply.status == 201, "{config}: {} {}", reply.status, reply.body);
         Ok(())
     }
@@ -108,13 +115,13 @@ impl World {
     }
 
     /// Waits until all rows are in both targets, and nothing else.
-    fn check(&self, rows: u64, worker: &Process) -> Result<()> {
+    fn check(&self, rows: u64, workers: &[Process]) -> Result<()> {
         let complete = wait_until("every row in both targets", PATIENCE, || {
             self.counts().ok()?.iter().all(|(_, ids)| *ids == rows).then_some(())
         });
         let counts = self.counts()?;
-        complete
-            .with_context(|| format!("{rows} rows, found {counts:?}\n{}", worker.last_words()))?;
+        let last: Vec<_> = workers.iter().map(Process::last_words).collect();
+        complete.with_context(|| format!("{rows} rows, found {counts:?}\n{}", last.join("\n")))?;
         ensure!(counts == [(rows, rows); 2], "{rows} rows, found {counts:?}");
         Ok(())
     }
@@ -136,15 +143,15 @@ fn wait_until_some_moment(seed: &mut u64) {
     thread::sleep(Duration::from_millis(*seed >> 33 & 31));
 }
 
-/// On the embedded log the source is exactly once as well: rows are added while everything is killed.
-fn on_the_embedded_log(kills: u64) -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let world = World::start(dir.path(), None)?;
-    let mut worker = world.run()?;
+/// Rows are added while one worker after the other is killed.
+fn kills(kafka: Option<&Kafka>, dir: &Path, kills: u64) -> Result<()> {
+    let world = World::start(dir, kafka)?;
+    let workers = (0..world.ports.len()).map(|worker| world.run(worker));
+    let mut workers = workers.collect::<Result<Vec<_>>>()?;
     world.source()?;
     world.sinks()?;
     let (mut rows, mut seed) = (0, 20_261_126);
-    for _ in 0..kills {
+    for kill in 0..kills {
         world.insert(rows, ROWS)?;
         // Some of them are there, others on their way.
         wait_until("rows on their way", PATIENCE, || {
@@ -152,52 +159,25 @@ fn on_the_embedded_log(kills: u64) -> Result<()> {
         })?;
         rows += ROWS;
         wait_until_some_moment(&mut seed);
-        worker.kill9()?;
-        worker = world.run()?;
+        let worker = kill as usize % workers.len();
+        workers[worker].kill9()?;
+        workers[worker] = world.run(worker)?;
     }
-    world.check(rows, &worker)
-}
-
-/// On Kafka the source may repeat rows after a crash: the topic is filled before anything is killed.
-fn on_kafka(kills: u64) -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let kafka = Kafka::start(&dir.path().join("kafka"), KafkaOptions::default())?;
-    let world = World::start(dir.path(), Some(&kafka))?;
-    let mut worker = world.run()?;
-    let rows = (kills + 1) * 2000;
-    world.insert(0, rows)?;
-    world.source()?;
-    let offsets = format!("{}/connectors/source/offsets", world.url);
-    wait_until("the topic to be full", PATIENCE, || {
-        http::get(&offsets)
-            .ok()?
-            .body
-            .contains(&format!("{{\"incrementing\":{rows}}}"))
-            .then_some(())
-    })?;
-    world.sinks()?;
-    let (mut before, mut seed) = (0, 20_261_126);
-    for _ in 0..kills {
-        wait_until("rows on their way", PATIENCE, || {
-            let most = world.counts().ok()?.iter().map(|(all, _)| *all).max()?;
-            (most > before + 500).then(|| before = most)
-        })?;
-        wait_until_some_moment(&mut seed);
-        worker.kill9()?;
-        worker = world.run()?;
-    }
-    world.check(rows, &worker)
+    world.check(rows, &workers)
 }
 
 #[test]
 fn a_hundred_kills_on_the_embedded_log() {
-    on_the_embedded_log(100).unwrap_or_else(|error| panic!("{error:#}"));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    kills(None, dir.path(), 100).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-/// A consumer group notices a death when its session has ended: a hundred kills take long, so that
+/// A group notices a death when its session has ended: a hundred kills take long, so that
 /// `EXACTLY_ONCE_KILLS` has to ask for them.
 #[test]
 fn kills_on_kafka() {
-    let kills = std::env::var("EXACTLY_ONCE_KILLS").ok().and_then(|text| text.parse().ok());
-    on_kafka(kills.unwrap_or(3)).unwrap_or_else(|error| panic!("{error:#}"));
+    let count = std::env::var("EXACTLY_ONCE_KILLS").ok().and_then(|text| text.parse().ok());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let kafka = Kafka::start(&dir.path().join("kafka"), KafkaOptions::default()).expect("Kafka");
+    kills(Some(&kafka), dir.path(), count.unwrap_or(4)).unwrap_or_else(|error| panic!("{error:#}"));
 }

@@ -11,6 +11,8 @@ mod forward;
 mod keeper;
 mod leader;
 mod offsets;
+#[cfg(test)]
+mod simulation;
 mod state;
 
 use std::{

@@ -305,6 +305,13 @@ fn to_entry(told: &Told) -> Result<(Bytes, Option<Bytes>)> {
     Ok((key.into(), value.map(Bytes::from)))
 }
 
+/// Bytes of an entry in the topic.
+#[cfg(test)]
+pub(crate) fn written(told: &Told) -> Result<usize> {
+    let (key, value) = to_entry(told)?;
+    Ok(key.len() + value.map_or(0, |value| value.len()))
+}
+
 /// Reads an entry; one of a later version that is not understood is none.
 fn from_entry(entry: &Entry) -> Option<Told> {
     let key = std::str::from_utf8(&entry.key).ok()?;

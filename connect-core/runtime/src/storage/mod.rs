@@ -6,6 +6,8 @@ mod log;
 mod offsets;
 mod statuses;
 
+#[cfg(test)]
+pub(crate) use cluster::written;
 pub(crate) use cluster::{
     Answer, Assignment, ClusterStore, OffsetChanges, Refused, Replaces, Report, Request,
     RestartOrder, Told, Work,
