@@ -89,6 +89,12 @@ impl Followed {
         Ok((read > 0).then(|| Bytes::copy_from_slice(&self.buffer[..read])))
     }
 
+    /// Whether there is nothing to read, as far as the file's size and place tell.
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        let ends = |file: &File| file.metadata().is_ok_and(|open| open.len() == self.position);
+        self.file.as_ref().is_some_and(ends) && matches!(self.restarted(), Ok(None))
+    }
+
     /// Whether the file at the path is no longer the one that is open, or is shorter than what was read: then
     /// whether it was cut.
     fn restarted(&self) -> Result<Option<bool>> {

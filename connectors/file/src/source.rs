@@ -92,6 +92,7 @@ impl SourceConnector for FileStreamSource {
             topic: self.0.topic.as_str().into(),
             batch_size: self.0.batch_size.max(1) as usize,
             schema: Arc::new(Schema::new(Type::String)),
+            idle: false,
         };
         Ok(FileStreamSourceTask(Work::Ready(Box::new(reader))))
     }
@@ -157,6 +158,12 @@ impl SourceTask for FileStreamSourceTask {
         if let Work::Nothing = self.0 {
             return Ok(Polled::Idle(IDLE));
         }
+        // A thread for each look at each of a thousand files that don't grow would cost more than everything else.
+        if let Work::Ready(reader) = &self.0
+            && reader.has_nothing()
+        {
+            return Ok(Polled::Idle(IDLE));
+        }
         if let Work::Ready(_) = &self.0
             && let Work::Ready(mut reader) = std::mem::replace(&mut self.0, Work::Lost)
         {
@@ -192,9 +199,16 @@ struct Reader {
     topic: Text,
     batch_size: usize,
     schema: Arc<Schema>,
+    /// Whether the last poll found nothing.
+    idle: bool,
 }
 
 impl Reader {
+    /// Whether everything was delivered at the last poll, and no more has come.
+    fn has_nothing(&self) -> bool {
+        self.idle && matches!(&self.input, Input::File(file) if file.is_at_its_end())
+    }
+
     fn poll(&mut self) -> Outcome {
         let mut records = Vec::new();
         let mut size = 0;
@@ -231,7 +245,8 @@ impl Reader {
                     .context("position", self.position));
             }
         }
-        if records.is_empty() {
+        self.idle = records.is_empty();
+        if self.idle {
             return Ok(Polled::Idle(IDLE));
         }
         // What comes from a stream cannot be read again: it has no offset.
