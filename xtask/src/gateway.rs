@@ -139,7 +139,12 @@ fn encoded_again(answer: &Reply) -> Option<Reply> {
     let object: serde_json::Map<_, _> = serde_json::from_str(&answer.body).ok()?;
     let content_type = Some("application/json; charset=utf-8".to_owned());
     let body = Value::Object(object).to_string();
-    matches!(answer.status, 200 | 201).then_some(Reply { status: 200, content_type, body })
+    matches!(answer.status, 200 | 201).then_some(Reply {
+        status: 200,
+        content_type,
+        retry_after: None,
+        body,
+    })
 }
 
 fn endpoint(config: &Value) -> Result<Endpoint> {
