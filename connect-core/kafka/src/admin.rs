@@ -138,7 +138,11 @@ impl Admin {
             results.map_err(failed)
         };
         match self.trouble.unless_denied(request).await?.pop() {
-            Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
+            Some(Err((_, Code::TopicAlreadyExists))) => {
+                // Another worker may have made it just now.
+                self.await_topic(&topic.name).await?;
+                Ok(false)
+            }
             Some(Err((_, code))) => {
                 let error = failed(KafkaError::AdminOp(code));
                 let forbidden = matches!(
