@@ -78,9 +78,11 @@ impl TransactionalProducer {
     }
 
     async fn begin(&mut self) -> Result<()> {
-        if let Some(committing) = self.committing.take() {
-            // No answer is that of a commit that panicked.
-            self.broken |= !committing.await.unwrap_or(false);
+        if let Some(committing) = &mut self.committing {
+            // No answer is that of a commit that panicked. Forgotten only when it is there: this call may be given up.
+            let committed = committing.await.unwrap_or(false);
+            self.committing = None;
+            self.broken |= !committed;
         }
         if self.broken {
             return Err(Error::connection("an earlier transaction failed"));

@@ -216,7 +216,12 @@ impl SourceLoop<'_> {
                         return Ok(());
                     }
                     tokio::select! {
-                        () = runner.stop.cancelled() => return Ok(()),
+                        () = runner.stop.cancelled() => {
+                            // A part of a batch, or one whose offset is missing, must not be committed when the rest drains:
+                            // the open transaction is given up, and all of it is read again.
+                            self.held.clear();
+                            return Ok(());
+                        }
                         appended = self.append(batch) => appended?,
                     }
                     continue;
