@@ -45,12 +45,12 @@ pub(crate) struct Options {
     workers: usize,
     /// The worker's program; none builds it.
     program: Option<PathBuf>,
-    /// Whether the pair without keys is to be exactly once on Kafka too.
+    /// Whether the pair without keys is exactly once on Kafka too.
     exactly_once: bool,
 }
 
 impl Options {
-    /// Reads `--minutes N`, `--seed S`, `--kafka`, `--embedded`, `--workers N`, `--program PATH` and `--exactly-once`; without `--kafka` and
+    /// Reads `--minutes N`, `--seed S`, `--kafka`, `--embedded`, `--workers N`, `--program PATH` and `--at-least-once`; without `--kafka` and
     /// `--embedded`, both are run.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -61,7 +61,7 @@ impl Options {
             embedded: false,
             workers: 3,
             program: None,
-            exactly_once: false,
+            exactly_once: true,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -73,9 +73,9 @@ impl Options {
                 "--kafka" => options.kafka = true,
                 "--embedded" => options.embedded = true,
                 "--program" => options.program = Some(text()?.into()),
-                "--exactly-once" => options.exactly_once = true,
+                "--at-least-once" => options.exactly_once = false,
                 other => bail!(
-                    "chaos knows --minutes N, --seed S, --kafka, --embedded, --workers N, --program PATH and --exactly-once, not {other}"
+                    "chaos knows --minutes N, --seed S, --kafka, --embedded, --workers N, --program PATH and --at-least-once, not {other}"
                 ),
             }
         }
@@ -265,7 +265,7 @@ fn worker_files(
                  config.storage.replication.factor=1\noffset.storage.replication.factor=1\n\
                  status.storage.replication.factor=1\nexactly.once.source.support={support}\n\
                  session.timeout.ms=6000\nheartbeat.interval.ms=1000\nscheduled.rebalance.max.delay.ms=5000\n\
-                 consumer.session.timeout.ms=6000\nconsumer.heartbeat.interval.ms=1000\n\
+                 consumer.isolation.level=read_committed\nconsumer.session.timeout.ms=6000\nconsumer.heartbeat.interval.ms=1000\n\
                  connector.client.config.override.policy=All\nlisteners=http://{host}:{port}\n\
                  rest.advertised.host.name={host}\nrest.advertised.port={port}\n"
             ),

@@ -21,7 +21,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
   chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--program PATH]
-        [--exactly-once]
+        [--at-least-once]
                   kill -9, SIGSTOP, network cuts (root) and restarts under load; then source and
                   target are compared row by row
   tidy            the checks of the source tree alone
