@@ -151,6 +151,24 @@ impl TransactionalProducer {
     }
 }
 
+impl Drop for TransactionalProducer {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        // Else readers of committed records would wait for it until it has timed out.
+        let client = Arc::clone(&self.client);
+        client.purge(PurgeConfig::default().queue().inflight());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || {
+                if let Err(error) = client.abort_transaction(COMMIT) {
+                    tracing::warn!(%error, "cannot abort a transaction");
+                }
+            });
+        }
+    }
+}
+
 #[async_trait]
 impl Producer for TransactionalProducer {
     async fn append(&mut self, append: Append) -> Result<Durable> {

@@ -62,6 +62,10 @@ pub(super) async fn run(
     let policy = ErrorPolicy::open(creator, id, &common, &queue, classes, &producer).await?;
     let mut client = client_properties(context, "consumer", &config);
     client.remove("group.id");
+    if context.config.exactly_once() {
+        // Else what a transaction has taken back would be written.
+        client.entry("isolation.level".into()).or_insert_with(|| "read_committed".into());
+    }
     let max_messages = match client.get("max.poll.records") {
         None => MAX_RECORDS,
         Some(text) => text.parse().map_err(|_| {
