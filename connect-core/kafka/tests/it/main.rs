@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod cluster;
+mod groups;
 mod security;
 
 use std::{collections::BTreeMap, fs, path::Path};

@@ -200,10 +200,9 @@ impl Actor {
                 self.handle(Event::Leads(false)).await
             }
             Kept::Members(Ok(members)) => {
-                let now = self.now();
                 self.forwarded.leader_is_there =
                     self.cluster.leader().is_some_and(|l| members.iter().any(|m| m == l));
-                self.cluster.members(&members, now);
+                self.cluster.members(&members);
                 self.unbalanced = true;
                 Ok(())
             }
@@ -361,7 +360,8 @@ impl Actor {
     pub(super) fn ask_members(&mut self) {
         if let Some(keeper) = &self.keeper {
             self.asked_members = Instant::now();
-            self.cluster.ask();
+            let now = self.start.elapsed();
+            self.cluster.ask(now);
             keeper.ask_members();
         }
     }

@@ -41,8 +41,9 @@ pub(crate) struct Cluster {
     missing: BTreeMap<String, Duration>,
     /// Who had reported when the group was asked for its members.
     asked_of: BTreeSet<String>,
-    /// Whether the group has told its members since this worker leads.
-    listed: bool,
+    /// When the group was last asked for the members that it told, since this worker leads.
+    listed: Option<Duration>,
+    asked: Duration,
     /// Workers whose assignment was overwritten by one who does not lead any more.
     overwritten: BTreeSet<String>,
 }
@@ -56,7 +57,8 @@ impl Cluster {
             assignments: BTreeMap::new(),
             missing: BTreeMap::new(),
             asked_of: BTreeSet::new(),
-            listed: false,
+            listed: None,
+            asked: Duration::ZERO,
             overwritten: BTreeSet::new(),
         }
     }
@@ -90,7 +92,7 @@ impl Cluster {
         match told {
             Told::Leads(worker) => {
                 self.leader = Some(worker);
-                self.listed = false;
+                self.listed = None;
                 self.missing.clear();
                 Some(News::Leader)
             }
@@ -138,17 +140,19 @@ impl Cluster {
     }
 
     /// The group is asked for its members now.
-    pub(crate) fn ask(&mut self) {
+    pub(crate) fn ask(&mut self, now: Duration) {
+        self.asked = now;
         self.asked_of = self.reports.keys().chain(self.assignments.keys()).cloned().collect();
     }
 
-    /// The group's answer to the last [`ask`](Self::ask): who is not among them is missing.
-    pub(crate) fn members(&mut self, members: &[String], now: Duration) {
-        self.listed = true;
+    /// The group's answer to the last [`ask`](Self::ask): who is not among them is missing, since the answer before.
+    pub(crate) fn members(&mut self, members: &[String]) {
+        let since = self.listed.unwrap_or(self.asked);
+        self.listed = Some(self.asked);
         let members: HashSet<&String> = members.iter().collect();
         self.missing.retain(|worker, _| !members.contains(worker));
         for worker in self.asked_of.iter().filter(|worker| !members.contains(worker)) {
-            self.missing.entry(worker.clone()).or_insert(now);
+            self.missing.entry(worker.clone()).or_insert(since);
         }
     }
 
@@ -174,7 +178,7 @@ impl Cluster {
     /// What the leader writes now: who is given up, and who is to run what. A worker that went missing is given `delay` to
     /// return (`scheduled.rebalance.max.delay.ms`), or until one at its address is there.
     pub(crate) fn lead(&mut self, wanted: &Work, now: Duration, delay: Duration) -> Vec<Told> {
-        if !self.leads() || !self.listed {
+        if !self.leads() || self.listed.is_none() {
             return Vec::new();
         }
         let mut writes = Vec::new();

@@ -79,9 +79,9 @@ impl World {
         let Some(leader) = leader.map(|(name, _)| name.clone()) else { return };
         self.read(&leader);
         let worker = self.workers.get_mut(&leader).unwrap();
-        worker.cluster.ask();
+        worker.cluster.ask(self.now);
         let members: Vec<_> = self.group.iter().cloned().collect();
-        worker.cluster.members(&members, self.now);
+        worker.cluster.members(&members);
         self.log.extend(worker.cluster.lead(wanted, self.now, DELAY));
     }
 

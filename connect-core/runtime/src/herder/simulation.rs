@@ -1,5 +1,5 @@
-//! A thousand workers and a hundred thousand tasks, without Kafka: what the leader decides, how long that takes it, and what
-//! it writes. `docs/scale.md` has the figures:
+//! A thousand workers and a hundred thousand tasks (a tenth of both without optimisation), without Kafka: what the leader
+//! decides, how long that takes it, and what it writes. `docs/scale.md` has the figures:
 //!
 //!     cargo test --release -p connect-core-runtime simulation -- --nocapture
 
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::storage::{Assignment, Report, Subject, Told, Work, written};
 
-const WORKERS: usize = 1000;
-const CONNECTORS: usize = 1000;
+const WORKERS: usize = if cfg!(debug_assertions) { 100 } else { 1000 };
+const CONNECTORS: usize = WORKERS;
 const TASKS: u32 = 100;
 const DELAY: Duration = Duration::from_secs(3);
 
@@ -50,8 +50,8 @@ impl Leader {
     fn settle(&mut self, wanted: &Work) -> Cost {
         let mut cost = Cost::default();
         loop {
-            self.cluster.ask();
-            self.cluster.members(&self.members, self.now);
+            self.cluster.ask(self.now);
+            self.cluster.members(&self.members);
             let before = Instant::now();
             let writes = self.cluster.lead(wanted, self.now, DELAY);
             cost.deciding += before.elapsed();
@@ -107,26 +107,27 @@ fn simulation() {
     let share = wanted.len() / (WORKERS + 1);
     assert!(joined.moved <= share + 2, "{} moved, its share is {share}", joined.moved);
 
-    leader.members.retain(|name| name != "worker-0500");
+    leader.members.retain(|name| name != "worker-0050");
     leader.settle(&wanted);
     leader.now += DELAY;
     let died = leader.settle(&wanted);
     shown("a worker dies", &died);
     assert_eq!(died.moved, 0, "only what it ran gets a new worker");
 
-    leader.members.retain(|name| !name.starts_with("worker-07"));
+    let tenth = WORKERS / 10;
+    leader.members.drain(1..=tenth);
     leader.settle(&wanted);
     leader.now += DELAY;
     let died = leader.settle(&wanted);
-    shown("100 workers die at once", &died);
+    shown("a tenth of the workers die at once", &died);
     assert_eq!(died.moved, 0);
 
-    for n in 700..800 {
+    for n in 0..tenth {
         leader.join(&format!("worker-back-{n}"));
     }
     let back = leader.settle(&wanted);
-    shown("100 workers join at once", &back);
-    assert!(back.moved <= 100 * (wanted.len() / WORKERS + 3), "{} moved", back.moved);
+    shown("as many join at once", &back);
+    assert!(back.moved <= tenth * (wanted.len() / WORKERS + 3), "{} moved", back.moved);
 
     wanted.insert(Subject::Connector("new".into()));
     wanted.extend((0..1000).map(|task| Subject::Task("new".into(), task)));

@@ -132,7 +132,7 @@ async fn serve(
         topics: context.topics.task(),
         producer,
         offsets,
-        transactions: Transactions::new(context, &source_config),
+        transactions: Transactions::new(&context.config, &source_config),
         held: Vec::new(),
         context,
         window: FuturesOrdered::new(),

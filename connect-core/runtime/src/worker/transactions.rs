@@ -5,9 +5,9 @@ use std::time::Duration;
 use connect_core::error::{Error, Result};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Context, Runner};
+use super::Runner;
 use crate::{
-    config::{SourceConfig, TransactionBoundary},
+    config::{SourceConfig, TransactionBoundary, Worker},
     herder::Refusal,
     storage::Request,
 };
@@ -31,11 +31,11 @@ pub(super) struct Transactions {
 
 impl Transactions {
     /// Of a task that is to deliver exactly once; of others, every batch stands alone.
-    pub(super) fn new(context: &Context, config: &SourceConfig) -> Self {
-        let default = context.config.config.offset_flush_interval.get();
+    pub(super) fn new(worker: &Worker, config: &SourceConfig) -> Self {
+        let default = worker.config.offset_flush_interval.get();
         let millis = config.boundary_interval.and_then(|millis| u64::try_from(millis).ok());
         let boundary = match config.boundary {
-            _ if !context.config.exactly_once() => Boundary::Poll,
+            _ if !worker.exactly_once() => Boundary::Poll,
             TransactionBoundary::Poll => Boundary::Poll,
             TransactionBoundary::Interval => {
                 Boundary::Interval(millis.map_or(default, Duration::from_millis))
@@ -81,4 +81,44 @@ pub(super) async fn fence(runner: &Runner, connector: &str) -> Result<bool> {
 
 fn refused(refusal: &Refusal) -> Error {
     Error::connection("the leader did not fence earlier tasks").context("cause", refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use connect_core::config::{Properties, parse};
+
+    use super::*;
+
+    fn transactions(worker: &str, boundary: &str) -> Transactions {
+        let properties = |pairs: &[(&str, &str)]| -> Properties {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        let worker = Worker::parse(properties(&[
+            ("bootstrap.servers", "b:1"),
+            ("exactly.once.source.support", worker),
+            ("offset.flush.interval.ms", "5000"),
+        ]));
+        let config = parse(&properties(&[("transaction.boundary", boundary)])).unwrap();
+        Transactions::new(&worker.unwrap(), &config)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_ends_a_transaction() {
+        let mut interval = transactions("enabled", "interval");
+        assert_eq!((interval.ends(true), interval.ends(true)), (false, false));
+        let due = interval.due.unwrap();
+        tokio::time::sleep_until(due).await;
+        assert!(interval.ends(false));
+        assert_eq!(interval.due, None, "the next begins with the next batch");
+    }
+
+    #[test]
+    fn the_connector_ends_it_where_it_was_asked_to() {
+        let mut connector = transactions("enabled", "connector");
+        assert_eq!((connector.ends(false), connector.ends(true)), (false, true));
+        let mut poll = transactions("enabled", "poll");
+        assert!(poll.ends(false));
+        let mut without = transactions("preparing", "connector");
+        assert!(without.ends(false), "nothing is held back without transactions");
+    }
 }
