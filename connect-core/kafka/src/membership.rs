@@ -28,14 +28,13 @@ use crate::{
     config::Prepared,
     config_error,
     context::{Trouble, log},
+    members,
     oauth::{Logins, Supply},
     request_error,
 };
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
-/// How long the brokers may take to tell the members.
-const DESCRIBE: Duration = Duration::from_secs(10);
 
 type Client = BaseConsumer<Roles>;
 
@@ -212,11 +211,7 @@ impl Membership for KafkaMembership {
     fn members(&self) -> Promise<Vec<String>> {
         let (client, group) = (self.client(), self.group.clone());
         Box::pin(blocking(move || {
-            let failed = |e| request_error("cannot describe the worker group", e);
-            let listed = client?.fetch_group_list(Some(&group), DESCRIBE).map_err(failed)?;
-            let found = listed.groups().iter().find(|found| found.name() == group);
-            let found = found.ok_or_else(|| Error::connection("the worker group is not known"))?;
-            Ok(found.members().iter().map(|member| member.client_id().to_owned()).collect())
+            members::of_consumer_group(client?.client().native_ptr(), &group)
         }))
     }
 

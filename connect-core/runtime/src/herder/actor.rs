@@ -68,6 +68,10 @@ pub(super) struct Actor {
     /// What should run, or who is there, may have changed since the work was last given out.
     pub(super) unbalanced: bool,
     pub(super) asked_members: Instant,
+    /// When this worker last told that it leads.
+    pub(super) claimed: Instant,
+    /// A report that could not be written yet.
+    pub(super) untold: Option<u64>,
     pub(super) start: Instant,
 }
 
@@ -188,16 +192,10 @@ impl Actor {
             }
             Kept::Elected(elected) => {
                 self.elected = elected;
-                if elected {
-                    let config = &self.worker.context().config;
-                    if config.fences_leaders() {
-                        let id = format!("connect-cluster-{}", config.config.group_id);
-                        self.configs.fence(&id).await?;
-                    }
-                    let me = self.cluster.me().to_owned();
-                    return self.topic.write(&[Told::Leads(me)]).await;
+                match elected {
+                    true => self.claim().await,
+                    false => self.handle(Event::Leads(false)).await,
                 }
-                self.handle(Event::Leads(false)).await
             }
             Kept::Members(Ok(members)) => {
                 self.forwarded.leader_is_there =
@@ -215,10 +213,23 @@ impl Actor {
         }
     }
 
+    /// Tells that this worker leads from here on.
+    async fn claim(&mut self) -> Result<()> {
+        self.claimed = Instant::now();
+        let config = &self.worker.context().config;
+        if config.fences_leaders() {
+            let id = format!("connect-cluster-{}", config.config.group_id);
+            self.configs.fence(&id).await?;
+        }
+        let me = self.cluster.me().to_owned();
+        self.topic.write(&[Told::Leads(me)]).await
+    }
+
     /// Stops everything, since others may run it now, and joins anew when it has ended.
     async fn fence(&mut self, error: &Error) -> Result<()> {
         tracing::warn!(error = %error.trace().trim_end(), "stopping everything and joining the worker group anew");
         (self.keeper, self.joined, self.elected) = (None, false, false);
+        self.untold = None;
         self.worker.context().lease.end();
         self.model.step(Event::Leads(false));
         // Their statuses are for whoever runs them next.
@@ -243,11 +254,15 @@ impl Actor {
         Ok(())
     }
 
+    /// Tells that this worker is there, and what it has carried out; again later, if that could not be told now.
     async fn report(&mut self, applied: u64) -> Result<()> {
+        self.untold = Some(applied);
         let address = self.worker.context().config.id();
         let report = Some(Report { address, applied });
         let me = self.cluster.me().to_owned();
-        self.topic.write(&[Told::Worker(me, report)]).await
+        self.topic.write(&[Told::Worker(me, report)]).await?;
+        self.untold = None;
+        Ok(())
     }
 
     async fn observed(&mut self, observed: Observed) -> Result<()> {
@@ -373,6 +388,13 @@ impl Actor {
         // A worker that died is noticed this much after its session has ended.
         if asks && self.asked_members.elapsed() >= heartbeat.min(AGAIN) {
             self.ask_members();
+        }
+        if let Some(applied) = self.untold.filter(|_| self.joined) {
+            self.report(applied).await?;
+        }
+        let due = self.claimed.elapsed() >= heartbeat.max(AGAIN);
+        if self.elected && self.joined && !self.cluster.leads() && due {
+            self.claim().await?;
         }
         self.unbalanced |= self.cluster.deadline(delay).is_some_and(|at| at <= self.now());
         self.forwarded.give_up();

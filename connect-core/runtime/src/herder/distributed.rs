@@ -141,6 +141,8 @@ impl DistributedHerder {
             joined: false,
             unbalanced: false,
             asked_members: Instant::now(),
+            claimed: Instant::now(),
+            untold: None,
             start: Instant::now(),
         };
         actor.publish();

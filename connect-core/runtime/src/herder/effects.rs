@@ -11,6 +11,12 @@ use super::{
 };
 use crate::storage::{Stored, Subject};
 
+/// A status that the log does not take is only shown here: what is to run does not wait for it.
+fn told(written: Result<Durable>) -> Option<Durable> {
+    let refused = |error: &_| tracing::error!(%error, "cannot store a status");
+    written.inspect_err(refused).ok()
+}
+
 impl Actor {
     /// Takes an event in, and carries out what follows from it.
     pub(super) async fn handle(&mut self, event: Event) -> Result<()> {
@@ -26,7 +32,7 @@ impl Actor {
 
     /// The same; what was written to the status topic is durable when the returned futures resolve.
     pub(super) async fn carry_out(&mut self, event: Event) -> Result<Vec<Durable>> {
-        let mut durable = Vec::new();
+        let (mut durable, mut failed) = (Vec::new(), None);
         let mut effects = VecDeque::from(self.model.step(event));
         while let Some(effect) = effects.pop_front() {
             match effect {
@@ -34,7 +40,14 @@ impl Actor {
                 Effect::Stop(subject) => self.worker.stop(&subject),
                 Effect::Store(changes) => {
                     self.unbalanced = true;
-                    for stored in self.configs.write(&changes).await? {
+                    let stored = match self.configs.write(&changes).await {
+                        Ok(stored) => stored,
+                        Err(error) => {
+                            failed.get_or_insert(error);
+                            continue;
+                        }
+                    };
+                    for stored in stored {
                         match stored {
                             Stored::Logger { name, level } => drop(self.loggers.set(&name, level)),
                             stored => effects.extend(self.model.step(Event::Stored(stored))),
@@ -46,17 +59,18 @@ impl Actor {
                     false => self.submit(connector, run, configs).await,
                 },
                 Effect::Topic { connector, topic, task } => {
-                    durable.push(self.statuses.write_topic(&connector, &topic, task).await?);
+                    let written = self.statuses.write_topic(&connector, &topic, task).await;
+                    durable.extend(told(written));
                 }
                 Effect::Status(subject, mut status) => {
                     if let Some(status) = status.as_mut().filter(|s| s.version.is_empty()) {
                         self.add_version(&subject, status);
                     }
-                    durable.push(self.statuses.write(&subject, status.as_ref()).await?);
+                    durable.extend(told(self.statuses.write(&subject, status.as_ref()).await));
                 }
             }
         }
-        Ok(durable)
+        failed.map_or(Ok(durable), Err)
     }
 
     /// Adds the version of the plugin to a status of something that has not run yet.

@@ -259,8 +259,16 @@ impl ClusterStore {
 
     /// Writes entries; on return they are durable, and read by [`next`](Self::next) as all others are.
     pub(crate) async fn write(&mut self, entries: &[Told]) -> Result<()> {
-        let entries = entries.iter().map(to_entry).collect::<Result<_>>()?;
-        self.0.append(entries).await?.await
+        let mut written = Vec::with_capacity(entries.len());
+        for told in entries {
+            written.push(to_entry(told)?);
+            if let Told::Worker(worker, None) = told {
+                // What it asked and was answered is nobody's any more: configurations may hold passwords.
+                written.push((format!("request-{worker}").into(), None));
+                written.push((format!("answer-{worker}").into(), None));
+            }
+        }
+        self.0.append(written).await?.await
     }
 
     /// What the topic tells since the last call, up to its present end.

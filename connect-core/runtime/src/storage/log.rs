@@ -48,6 +48,16 @@ impl StateLog {
         };
         if !transport.create_topic(&new).await? {
             let found = transport.topic(topic).await?;
+            if let Some(found) = &found
+                && partitions == 1
+                && found.partitions != 1
+            {
+                return Err(Error::config(format!(
+                    "Topic '{topic}' supplied via the '{key}' property is required to have a single partition in order \
+                     to guarantee consistency of connector configurations, but found {} partitions.",
+                    found.partitions
+                )));
+            }
             if found.and_then(|found| found.compacted) == Some(false) {
                 return Err(Error::config(format!(
                     "Topic '{topic}' supplied via the '{key}' property is required to have \
