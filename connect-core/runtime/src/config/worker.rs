@@ -346,10 +346,14 @@ impl Worker {
         properties
     }
 
+    /// Whether sources may ask for exactly-once delivery.
+    pub fn enables_exactly_once(&self) -> bool {
+        self.config.exactly_once == ExactlyOnceSource::Enabled
+    }
+
     /// Whether sources deliver exactly once: on Kafka if the worker is told so, on the embedded log always.
     pub fn exactly_once(&self) -> bool {
-        self.config.exactly_once == ExactlyOnceSource::Enabled
-            || self.config.bootstrap_servers.is_none()
+        self.enables_exactly_once() || self.config.bootstrap_servers.is_none()
     }
 
     /// Whether the leader writes the config topic in transactions, which fence an earlier leader (KIP-618).

@@ -179,7 +179,7 @@ impl Draft<'_> {
         let delivery = plugin.delivery(&properties);
         if given("exactly.once.support").as_deref() == Some("required") {
             let why = match delivery {
-                _ if !self.validator.worker.exactly_once() => {
+                _ if !self.validator.worker.enables_exactly_once() => {
                     Some("This worker does not have exactly-once source support enabled.")
                 }
                 Some(Delivery { exactly_once: false, .. }) => Some(
