@@ -113,13 +113,20 @@ fn run(arguments: &Arguments, registry: Registry) -> anyhow::Result<ExitCode> {
         Ok(directives) => logging::start(&directives)?,
         Err(_) => logging::start(configured)?,
     };
-    runtime()?.block_on(serve(properties, registry, loggers))?;
+    end(runtime()?, serve(properties, registry, loggers))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn examine(arguments: &Arguments, registry: Registry) -> anyhow::Result<ExitCode> {
     let properties = arguments.properties()?;
-    runtime()?.block_on(doctor::run(properties, registry, arguments.json))
+    end(runtime()?, doctor::run(properties, registry, arguments.json))
+}
+
+/// Runs to the end, without waiting for what still waits for a broker that doesn't answer.
+fn end<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
 }
 
 fn runtime() -> anyhow::Result<Runtime> {
