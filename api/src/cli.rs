@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use connect_core::{config::Properties, registry::Registry};
 use connect_core_runtime::loggers::Loggers;
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
 };
 
@@ -113,17 +113,21 @@ fn run(arguments: &Arguments, registry: Registry) -> anyhow::Result<ExitCode> {
         Ok(directives) => logging::start(&directives)?,
         Err(_) => logging::start(configured)?,
     };
-    runtime()?.block_on(serve(properties, registry, loggers))?;
+    run_to_end(serve(properties, registry, loggers))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn examine(arguments: &Arguments, registry: Registry) -> anyhow::Result<ExitCode> {
     let properties = arguments.properties()?;
-    runtime()?.block_on(doctor::run(properties, registry, arguments.json))
+    run_to_end(doctor::run(properties, registry, arguments.json))
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
-    Ok(Builder::new_multi_thread().enable_all().build()?)
+fn run_to_end<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
+    // What blocks in a request to a broker that doesn't answer must not keep the process.
+    runtime.shutdown_background();
+    result
 }
 
 async fn serve(
