@@ -145,6 +145,8 @@ impl Workers {
                     }
                     Some(status) => bail!("worker {n} ended with {status} after SIGTERM"),
                     None if since.elapsed() > GRACE => {
+                        // Where core dumps are allowed (`ulimit -c`), one tells what it hangs in.
+                        self.process(n)?.end(Signal::ABORT, GRACE)?;
                         bail!("worker {n} did not end within {GRACE:?} after SIGTERM")
                     }
                     None => {}
