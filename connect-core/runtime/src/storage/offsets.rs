@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -26,8 +29,18 @@ pub(crate) struct OffsetStore {
     topic: Text,
     log: Arc<tokio::sync::Mutex<StateLog>>,
     offsets: Arc<Mutex<Offsets>>,
+    refreshes: Arc<Refreshes>,
     /// Partitions and replication factor of such a topic, where it is created.
     size: (i32, i16),
+}
+
+/// A thousand tasks that start at once need no thousand looks at the topic's end: one that begins after a task has asked
+/// is as good as its own.
+#[derive(Default)]
+struct Refreshes {
+    asked: AtomicU64,
+    /// Those up to this one have their answer.
+    done: AtomicU64,
 }
 
 /// A key that doesn't depend on the order of the fields.
@@ -59,7 +72,8 @@ impl OffsetStore {
     ) -> Result<Self> {
         let log = StateLog::open(transport, key, topic, size.0, size.1).await?;
         let log = Arc::new(tokio::sync::Mutex::new(log));
-        let store = Self { topic: topic.into(), log, offsets: Arc::default(), size };
+        let (offsets, refreshes) = (Arc::default(), Arc::default());
+        let store = Self { topic: topic.into(), log, offsets, refreshes, size };
         store.refresh().await?;
         Ok(store)
     }
@@ -83,7 +97,13 @@ impl OffsetStore {
 
     /// Takes in what was stored since.
     pub(crate) async fn refresh(&self) -> Result<()> {
-        let entries = self.log.lock().await.read_to_end().await?;
+        let mine = self.refreshes.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut log = self.log.lock().await;
+        if self.refreshes.done.load(Ordering::Acquire) >= mine {
+            return Ok(());
+        }
+        let asked = self.refreshes.asked.load(Ordering::Acquire);
+        let entries = log.read_to_end().await?;
         let mut offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
             let Some((connector, partition)) = parse_key(&entry.key) else {
@@ -97,6 +117,7 @@ impl OffsetStore {
                 Some(offset) => drop(offsets.insert(key, (partition, offset))),
             }
         }
+        self.refreshes.done.store(asked, Ordering::Release);
         Ok(())
     }
 
