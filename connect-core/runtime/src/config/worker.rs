@@ -366,13 +366,28 @@ impl Worker {
         format!("{}-{connector}-{task}", self.config.group_id)
     }
 
-    /// `host:port` under which statuses show this worker.
+    /// `host:port` under which statuses show this worker (`RestServer.advertisedUrl`): as it is configured, else as it listens,
+    /// else by the machine's name.
     pub fn id(&self) -> String {
-        let host = self.config.advertised_host.clone().unwrap_or_else(|| "127.0.0.1".into());
-        let port = self.config.advertised_port.or(self.config.rest_port);
-        let listener =
-            self.config.listeners.first().and_then(|l| l.rsplit(':').next()?.parse().ok());
-        format!("{host}:{}", port.or(listener).unwrap_or(8083))
+        let listener = self.config.listeners.first().and_then(|uri| uri.split_once("://"));
+        let (host, port) = listener.and_then(|(_, rest)| rest.rsplit_once(':')).unwrap_or_default();
+        let everywhere = ["", "0.0.0.0", "[::]"].contains(&host);
+        let host = match &self.config.advertised_host {
+            Some(host) => host.clone(),
+            None if everywhere => machine(),
+            None => host.to_owned(),
+        };
+        let own = self.config.advertised_port.or(self.config.rest_port);
+        format!("{host}:{}", own.or(port.parse().ok()).unwrap_or(8083))
+    }
+}
+
+/// The machine's name in its network.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" | "(none)" => "127.0.0.1".to_owned(),
+        name => name.to_owned(),
     }
 }
 
@@ -413,5 +428,17 @@ mod tests {
         let worker = worker(&[("admin.listeners", "http://:1"), ("admin.request.timeout.ms", "5")]);
         let admin = worker.admin_properties();
         assert_eq!(admin, Properties::from([("request.timeout.ms".to_owned(), "5".to_owned())]));
+    }
+
+    #[test]
+    fn a_worker_is_known_by_where_it_can_be_reached() {
+        let id = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            Worker::parse(pairs.collect()).unwrap().id()
+        };
+        assert_eq!(id(&[("listeners", "http://10.0.0.7:80,https://h:81")]), "10.0.0.7:80");
+        assert_eq!(id(&[("listeners", "http://h:80"), ("rest.advertised.host.name", "a")]), "a:80");
+        assert_eq!(id(&[]), format!("{}:8083", machine()));
+        assert_eq!(id(&[("listeners", "http://0.0.0.0:9")]), format!("{}:9", machine()));
     }
 }
