@@ -28,13 +28,15 @@ use crate::{
     config::Prepared,
     config_error,
     context::{Trouble, log},
-    members,
     oauth::{Logins, Supply},
     request_error,
 };
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long the brokers may take to tell the members.
+const DESCRIBE: Duration = Duration::from_secs(5);
 
 type Client = BaseConsumer<Roles>;
 
@@ -211,7 +213,13 @@ impl Membership for KafkaMembership {
     fn members(&self) -> Promise<Vec<String>> {
         let (client, group) = (self.client(), self.group.clone());
         Box::pin(blocking(move || {
-            members::of_consumer_group(client?.client().native_ptr(), &group)
+            let failed = |e| request_error("cannot describe the worker group", e);
+            // Of all brokers, since librdkafka's request to the coordinator alone (DescribeConsumerGroups) crashes when it has
+            // timed out (2.12.1). One that is down is out of the metadata, and so out of the way, within some 20 seconds.
+            let listed = client?.fetch_group_list(Some(&group), DESCRIBE).map_err(failed)?;
+            let found = listed.groups().iter().find(|found| found.name() == group);
+            let found = found.ok_or_else(|| Error::connection("the worker group is not known"))?;
+            Ok(found.members().iter().map(|member| member.client_id().to_owned()).collect())
         }))
     }
 

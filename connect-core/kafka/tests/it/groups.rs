@@ -54,6 +54,16 @@ async fn transactions_and_members() {
     }
     transactions(&transport).await;
     members(&transport).await;
+    let mut alone = join(&transport, "alone").await;
+    becomes(&mut *alone, Role::Leader).await;
+    let mut kafka = kafka;
+    kafka.kill9().unwrap();
+    // Asked again and again, as a leader does.
+    for _ in 0..3 {
+        assert!(alone.members().await.unwrap_err().is_retriable());
+    }
+    kafka.restart().unwrap();
+    are_members(&*alone, &["alone"]).await;
 }
 
 async fn transactions(transport: &KafkaTransport) {
