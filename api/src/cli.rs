@@ -9,7 +9,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{RunningWorker, WorkerOptions, doctor, logging, worker_properties};
+use crate::{RunningWorker, WorkerOptions, doctor, logging, memory, worker_properties};
 
 /// What a command ends with that could not even be read.
 const USAGE_ERROR: u8 = 2;
@@ -149,6 +149,7 @@ async fn serve(
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = memory::give_back() => {}
     }
     tracing::info!("stopping");
     worker.shut_down().await;

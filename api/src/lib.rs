@@ -7,6 +7,7 @@ mod error;
 mod extract;
 mod listen;
 mod logging;
+mod memory;
 mod properties;
 mod resource;
 mod rest_config;
