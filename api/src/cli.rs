@@ -146,10 +146,10 @@ async fn serve(
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
+    tokio::spawn(memory::give_back());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = memory::give_back() => {}
     }
     tracing::info!("stopping");
     worker.shut_down().await;

@@ -74,7 +74,8 @@ impl Pending {
     }
 }
 
-fn append_error(error: KafkaError, topic: &str) -> Error {
+/// Why a message was not appended, with what would be right.
+pub(crate) fn append_error(error: KafkaError, topic: &str) -> Error {
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code();
     let failed = request_error("cannot append to the log", error).context("topic", topic);

@@ -105,6 +105,7 @@ pub(crate) fn request_error(message: &'static str, error: KafkaError) -> Error {
             Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed
                 | Code::ClusterAuthorizationFailed
+                | Code::TransactionalIdAuthorizationFailed
                 | Code::MessageSizeTooLarge
                 | Code::InvalidTopic
                 | Code::InvalidPartitions

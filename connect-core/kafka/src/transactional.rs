@@ -18,7 +18,7 @@ use crate::{
     REQUEST_TIMEOUT, blocking,
     config::Prepared,
     context::Trouble,
-    delivery::{self, Client, Pending, send},
+    delivery::{self, Client, Pending, append_error, send},
     oauth::{Logins, Supply},
     permission, request_error,
 };
@@ -32,6 +32,8 @@ pub(crate) struct TransactionalProducer {
     room: Arc<Notify>,
     /// Whether a transaction has begun that no commit has been asked for.
     open: bool,
+    /// What became of the messages of each append in the open transaction.
+    sent: Vec<oneshot::Receiver<Result<()>>>,
     /// Who waits for the open transaction.
     waiting: Vec<oneshot::Sender<Result<()>>>,
     /// The commit that is on its way: the next transaction begins after it.
@@ -70,6 +72,7 @@ impl TransactionalProducer {
             client,
             room,
             open: false,
+            sent: Vec::new(),
             waiting: Vec::new(),
             committing: None,
             broken: false,
@@ -100,19 +103,23 @@ impl TransactionalProducer {
         error
     }
 
-    async fn send(&mut self, append: &Append) -> Result<(), KafkaError> {
-        // Counted for librdkafka's sake only: the commit answers for all of them.
-        let (pending, _) = Pending::new(0);
-        for (topic, messages) in &append.messages {
+    async fn send(&mut self, append: Append) -> Result<()> {
+        let Append { mut messages, offset } = append;
+        messages.extend(offset.map(|offset| {
+            let message =
+                Message { key: Some(offset.key), value: offset.value, ..Message::default() };
+            (offset.topic, vec![message])
+        }));
+        let count = messages.iter().map(|(_, messages)| messages.len()).sum();
+        let (pending, sent) = Pending::new(count);
+        self.sent.push(sent);
+        for (topic, messages) in &messages {
             for message in messages {
-                send(&self.client, &self.room, topic, message, &pending).await?;
+                let sent = send(&self.client, &self.room, topic, message, &pending).await;
+                sent.map_err(|error| append_error(error, topic))?;
             }
         }
-        if let Some(offset) = &append.offset {
-            let (key, value) = (Some(offset.key.clone()), offset.value.clone());
-            let message = Message { key, value, ..Message::default() };
-            send(&self.client, &self.room, &offset.topic, &message, &pending).await?;
-        }
+        pending.finished(1);
         Ok(())
     }
 
@@ -121,8 +128,14 @@ impl TransactionalProducer {
         let (done, committing) = oneshot::channel();
         self.committing = Some(committing);
         let (client, waiting) = (Arc::clone(&self.client), std::mem::take(&mut self.waiting));
+        let mut sent = std::mem::take(&mut self.sent);
         tokio::spawn(async move {
             let result = blocking(move || commit(&client)).await;
+            // A message that was refused says more than the transaction that failed for it.
+            let result = result.map_err(|error| {
+                let mut failed = sent.iter_mut().filter_map(|sent| sent.try_recv().ok()?.err());
+                failed.find(|error| !error.is_retriable()).unwrap_or(error)
+            });
             // The producer may be gone, as may be whoever waits: a task that was dropped.
             let _ = done.send(result.is_ok());
             let shown = result.as_ref().err().map(|error| format!("{error:?}"));
@@ -141,8 +154,8 @@ impl TransactionalProducer {
 
     async fn add(&mut self, append: Append) -> Result<Durable> {
         self.begin().await?;
-        if let Err(error) = self.send(&append).await {
-            return Err(self.fail(request_error("cannot append to the log", error)));
+        if let Err(error) = self.send(append).await {
+            return Err(self.fail(error));
         }
         let (durable, wait) = oneshot::channel();
         self.waiting.push(durable);

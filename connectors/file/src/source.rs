@@ -80,15 +80,12 @@ impl SourceConnector for FileStreamSource {
         &self,
         assigned: Vec<Assigned<FileStreamSourceTask>>,
     ) -> Result<FileStreamSourceTask> {
-        // As long as a task has the configuration that the JVM gave it: from where to read on is not known.
-        let Some(assigned) = assigned.first() else {
-            return Ok(FileStreamSourceTask(Work::Nothing));
-        };
+        let offset = assigned.first().and_then(|assigned| assigned.offset);
         let reader = Reader {
             input: Input::Unknown,
             file: self.0.file.clone(),
             lines: Lines::default(),
-            position: assigned.offset.map_or(0, |offset| offset.position),
+            position: offset.map_or(0, |offset| offset.position),
             topic: self.0.topic.as_str().into(),
             batch_size: self.0.batch_size.max(1) as usize,
             schema: Arc::new(Schema::new(Type::String)),
@@ -143,7 +140,6 @@ type Outcome = Result<Polled<SourceBatch<FileStreamSourceTask>>>;
 
 /// Files are read by blocking calls, on a thread that may block; a poll that is dropped leaves its work to the next.
 enum Work {
-    Nothing,
     Ready(Box<Reader>),
     Running(JoinHandle<(Box<Reader>, Outcome)>),
     Lost,
@@ -155,9 +151,6 @@ impl SourceTask for FileStreamSourceTask {
     type Offset = FileOffset;
 
     async fn poll(&mut self) -> Outcome {
-        if let Work::Nothing = self.0 {
-            return Ok(Polled::Idle(IDLE));
-        }
         // A thread for each look at each of a thousand files that don't grow would cost more than everything else.
         if let Work::Ready(reader) = &self.0
             && reader.has_nothing()

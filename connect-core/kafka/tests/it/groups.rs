@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use connect_core::error::ErrorKind;
 use connect_core::transport::{
     Append, Entry, Membership, MembershipOptions, Message, NewTopic, OffsetCommit, Producer,
     Reader, Role, Transport,
@@ -103,6 +104,17 @@ async fn transactions(transport: &KafkaTransport) {
     };
     assert!(fenced.is_err());
     assert_eq!(texts(&mut *records).await, ["6"]);
+
+    // Refused by the broker: for good, and for a reason that is told.
+    let small = [("max.message.bytes".to_owned(), "2000".to_owned())];
+    let small = NewTopic { properties: small.into(), compacted: false, ..topic("small") };
+    transport.create_topic(&small).await.unwrap();
+    let mut producer = producer(transport).await;
+    let mut large = append(&"x".repeat(10_000));
+    large.messages[0].0 = "small".into();
+    let error = producer.append(large).await.unwrap().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
+    assert!(format!("{error:?}").contains("small"), "{error:?}");
 }
 
 async fn join(transport: &KafkaTransport, member: &str) -> Box<dyn Membership> {

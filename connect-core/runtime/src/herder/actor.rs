@@ -126,9 +126,8 @@ impl Actor {
                 Some(answer) = answers.recv() => Input::Answer(answer),
                 _ = tick.tick() => Input::Tick,
             };
-            let observed = matches!(input, Input::Observed(_));
             self.hear(input).await;
-            for _ in 0..if observed { AT_ONCE } else { 0 } {
+            for _ in 0..AT_ONCE {
                 let Ok(observed) = observations.try_recv() else { break };
                 self.hear(Input::Observed(observed)).await;
             }
@@ -297,21 +296,29 @@ impl Actor {
         });
     }
 
+    /// All of it, also after an error: what the topic tells, it tells once.
     pub(super) async fn told(&mut self, told: Vec<Told>) -> Result<()> {
+        let mut result = Ok(());
         for told in told {
             self.unbalanced |= matches!(told, Told::Worker(..) | Told::Assigned { .. });
-            match self.cluster.told(told) {
-                None => {}
-                Some(News::Leader) => self.led().await?,
-                Some(News::Mine(assignment)) => self.assigned(assignment).await?,
-                Some(News::GivenUp) if self.joined => {
-                    self.fence(&Error::connection("the leader has given this worker up")).await?;
-                }
-                Some(News::GivenUp) => {}
-                Some(News::Asked { worker, id, request }) => self.asked(worker, id, request).await,
-                Some(News::Answered { id, answer }) => self.answered(id, answer).await,
-                Some(News::Restart(order)) => self.handle(Event::Restart(order)).await?,
+            if let Some(news) = self.cluster.told(told) {
+                result = result.and(self.news(news).await);
             }
+        }
+        result
+    }
+
+    async fn news(&mut self, news: News) -> Result<()> {
+        match news {
+            News::Leader => return self.led().await,
+            News::Mine(assignment) => return self.assigned(assignment).await,
+            News::GivenUp if self.joined => {
+                return self.fence(&Error::connection("the leader has given this worker up")).await;
+            }
+            News::GivenUp => {}
+            News::Asked { worker, id, request } => self.asked(worker, id, request).await,
+            News::Answered { id, answer } => self.answered(id, answer).await,
+            News::Restart(order) => return self.handle(Event::Restart(order)).await,
         }
         Ok(())
     }
@@ -323,9 +330,9 @@ impl Actor {
             self.unbalanced = true;
             self.ask_members();
         }
-        self.handle(Event::Leads(self.leads())).await?;
+        let handled = self.handle(Event::Leads(self.leads())).await;
         self.ask_again().await;
-        Ok(())
+        handled
     }
 
     /// Starts and stops what the leader says, and tells when what was taken away has ended.
@@ -350,33 +357,35 @@ impl Actor {
         Ok(())
     }
 
+    /// As [`told`](Self::told): all of it.
     pub(super) async fn stored(&mut self, stored: Vec<Stored>) -> Result<()> {
+        let mut result = Ok(());
         for stored in stored {
             self.unbalanced = true;
             match stored {
                 Stored::Logger { name, level } => drop(self.loggers.set(&name, level)),
-                stored => self.handle(Event::Stored(stored)).await?,
+                stored => result = result.and(self.handle(Event::Stored(stored)).await),
             }
         }
-        Ok(())
+        result
     }
 
     async fn statuses(&mut self, changes: Vec<StatusChange>) -> Result<()> {
+        let mut result = Ok(());
         for change in changes {
             if matches!(change, StatusChange::Topic { used: false, .. }) {
                 // What a task uses from now on is remembered again.
                 self.worker.context().topics.reset();
             }
-            self.handle(Event::Told(change)).await?;
+            result = result.and(self.handle(Event::Told(change)).await);
         }
-        Ok(())
+        result
     }
 
     pub(super) fn ask_members(&mut self) {
         if let Some(keeper) = &self.keeper {
             self.asked_members = Instant::now();
-            let now = self.start.elapsed();
-            self.cluster.ask(now);
+            self.cluster.ask(self.start.elapsed());
             keeper.ask_members();
         }
     }
@@ -428,6 +437,8 @@ impl Actor {
     async fn give_out(&mut self) -> Result<()> {
         let delay = self.worker.context().config.config.rebalance_delay.get();
         loop {
+            // What could not be stored, by this leader or the last one, is stored now.
+            self.handle(Event::Leads(true)).await?;
             let (work, now) = (self.model.work(), self.now());
             let writes = self.cluster.lead(&work, now, delay);
             if writes.is_empty() {

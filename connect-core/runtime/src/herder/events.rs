@@ -35,7 +35,7 @@ pub(crate) enum Event {
     Told(StatusChange),
     /// This worker is to run exactly this.
     Assigned(Work),
-    /// Whether this worker leads.
+    /// Whether this worker leads. One that does brings in line what is stored, as often as it hears so.
     Leads(bool),
     /// Something that was started told something.
     Observed(Observed),

@@ -285,7 +285,6 @@ impl Model {
             return;
         }
         self.changed.insert(name.to_owned());
-        self.drop_tasks_of_stopped(name, effects);
         self.start_connector(name, effects);
         self.start_tasks(name, effects);
     }

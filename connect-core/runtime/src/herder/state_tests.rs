@@ -21,18 +21,21 @@ fn leader() -> Model {
     model
 }
 
-/// Carries out stores at once and gives all work to this worker, as the actor of a worker that is alone does; returns the
-/// other effects.
+/// Carries out stores at once, brings in line what is stored and gives all work to this worker, as the actor of a worker that is
+/// alone does; returns the other effects.
 fn settle(model: &mut Model, event: Event) -> Vec<Effect> {
     let mut queue = std::collections::VecDeque::from([event]);
     let mut rest = Vec::new();
     loop {
-        let event = match queue.pop_front() {
-            Some(event) => event,
-            None if model.work() == model.assigned => return rest,
-            None => Event::Assigned(model.work()),
-        };
-        for effect in model.step(event) {
+        let event = queue.pop_front().unwrap_or(Event::Leads(model.leads));
+        let mut effects = model.step(event);
+        if effects.is_empty() && queue.is_empty() {
+            if model.work() == model.assigned {
+                return rest;
+            }
+            effects = model.step(Event::Assigned(model.work()));
+        }
+        for effect in effects {
             match effect {
                 Effect::Store(stored) => queue.extend(stored.into_iter().map(Event::Stored)),
                 Effect::Submit { connector, configs, .. } => {

@@ -199,14 +199,9 @@ impl ConnectorOffsets {
         self.workers.write(connector, offsets).await
     }
 
-    /// The record that stores an offset.
-    pub(crate) fn commit(
-        &self,
-        connector: &str,
-        partition: &Json,
-        offset: &Json,
-    ) -> Result<OffsetCommit> {
-        self.own.as_ref().unwrap_or(&self.workers).commit(connector, partition, offset)
+    /// Where what is delivered from now on is stored.
+    pub(crate) fn current(&self) -> &OffsetStore {
+        self.own.as_ref().unwrap_or(&self.workers)
     }
 }
 

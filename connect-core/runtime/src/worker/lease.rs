@@ -48,15 +48,16 @@ impl Lease {
 
     /// Resolves once a source may append: at once, while the lease holds. False when told to stop before.
     pub(crate) async fn for_source(&self, stop: &CancellationToken) -> bool {
-        self.left_is_over(Duration::ZERO, stop).await
+        self.lasts(Duration::ZERO, stop).await
     }
 
     /// Resolves once a sink may write. False when told to stop before.
     pub(crate) async fn for_sink(&self, stop: &CancellationToken) -> bool {
-        self.left_is_over(self.margin, stop).await
+        self.lasts(self.margin, stop).await
     }
 
-    async fn left_is_over(&self, margin: Duration, stop: &CancellationToken) -> bool {
+    /// Resolves once more than `margin` is left.
+    async fn lasts(&self, margin: Duration, stop: &CancellationToken) -> bool {
         while self.left() <= margin {
             tokio::select! {
                 () = stop.cancelled() => return false,

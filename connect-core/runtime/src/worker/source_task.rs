@@ -77,7 +77,11 @@ async fn serve(
         true => TopicCreation::open(&config)?,
         false => None,
     };
-    let partitions = config.get(PARTITIONS).map_or("[]", String::as_str);
+    let Some(partitions) = config.get(PARTITIONS) else {
+        // A configuration of the JVM, where connectors say in their own ways what a task reads: the connector cuts its work anew.
+        runner.stop.cancelled().await;
+        return Ok(());
+    };
     let partitions: Vec<Json> = serde_json::from_str(partitions)
         .map_err(|e| Error::config("task.partitions is not a JSON list").with_source(e))?;
     let source_config: SourceConfig = parse(&config)?;
@@ -142,7 +146,8 @@ async fn serve(
     let graceful = context.config.config.shutdown_timeout.get();
     // What is on its way becomes durable now, or is read again.
     let drained = timeout(graceful, task.drain()).await.unwrap_or(Ok(()));
-    result.and(drained)
+    // What failed first is the cause of the rest.
+    drained.and(result)
 }
 
 /// Resolves at this moment, if there is one.
@@ -271,7 +276,7 @@ impl SourceLoop<'_> {
             }
         }
         let commit = match &offset {
-            Some(offset) => Some(self.offsets.commit(self.name, &partition, offset)?),
+            Some(offset) => Some(self.offsets.current().commit(self.name, &partition, offset)?),
             None => None,
         };
         self.held.push((partition, offset));
@@ -309,12 +314,14 @@ impl SourceLoop<'_> {
     }
 
     async fn drain(&mut self) -> Result<()> {
-        if !self.held.is_empty() {
-            self.end_transaction(Append::default()).await?;
-        }
+        let ended = match self.held.is_empty() {
+            true => Ok(()),
+            false => self.end_transaction(Append::default()).await,
+        };
+        let mut result = Ok(());
         while let Some(durable) = self.window.next().boxed().await {
-            self.durable(Some(durable)).await?;
+            result = result.and(self.durable(Some(durable)).await);
         }
-        Ok(())
+        result.and(ended)
     }
 }

@@ -55,16 +55,6 @@ async fn suite() {
     source_suite(&Harness(tempfile::tempdir().unwrap())).await;
 }
 
-/// The configuration that a task has from the JVM names no partition: where to read on is known when ours is stored.
-#[tokio::test]
-async fn a_task_without_partition_reads_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("in.txt");
-    append(&path, "read before\n");
-    let mut task = source(&path, "1").await.task(Vec::new()).await.unwrap();
-    assert!(matches!(task.poll().await.unwrap(), Polled::Idle(_)));
-}
-
 #[tokio::test]
 async fn a_record_is_as_the_jvm_makes_it() {
     let dir = tempfile::tempdir().unwrap();
