@@ -61,10 +61,12 @@ impl Admin {
         config.set("isolation.level", "read_uncommitted");
         // The other client's events and log lines would pile up on a queue that nothing reads; this one hears the same.
         config.set_log_level(RDKafkaLogLevel::Emerg);
-        let client: Client =
-            config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
-        let metadata: BaseConsumer<Asking> =
-            asking.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
+        let client: Client = config
+            .create_with_context(Asking { trouble: trouble.clone() })
+            .map_err(config_error)?;
+        let metadata: BaseConsumer<Asking> = asking
+            .create_with_context(Asking { trouble: trouble.clone() })
+            .map_err(config_error)?;
         let (client, metadata) = (Arc::new(client), Arc::new(metadata));
         let tokens = logins.supply(login)?;
         tokens.join(&client, &trouble);

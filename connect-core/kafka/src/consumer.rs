@@ -18,8 +18,7 @@ use connect_core::{
     transport::{Consumer, ConsumerOptions, Fetch, Fetched, Message, Subscription},
 };
 use rdkafka::{
-    ClientContext, Message as _, Offset, TopicPartitionList,
-    config::RDKafkaLogLevel,
+    Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
     error::KafkaError,
     message::{BorrowedMessage, Headers},
@@ -31,7 +30,7 @@ use crate::{
     REQUEST_TIMEOUT, blocking as run_blocking,
     config::Prepared,
     config_error,
-    context::{Trouble, log},
+    context::{Trouble, hears},
     oauth::{Logins, Supply},
     permission, request_error,
 };
@@ -52,14 +51,7 @@ struct Rebalances {
     trouble: Trouble,
 }
 
-impl ClientContext for Rebalances {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log(level, facility, line);
-    }
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.trouble.hear(&error, reason);
-    }
-}
+hears!(Rebalances);
 
 impl Rebalances {
     /// Sends the event and waits for the fetch after the one that returned it.

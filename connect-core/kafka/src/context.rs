@@ -4,8 +4,7 @@ use std::{future::Future, time::Duration};
 
 use connect_core::error::{Error, Result};
 use rdkafka::{
-    ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
-    types::RDKafkaErrorCode,
+    config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError, types::RDKafkaErrorCode,
 };
 use tokio::sync::watch;
 
@@ -148,17 +147,27 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     }
 }
 
-/// The context of clients that only ask.
-pub(crate) struct Asking(pub(crate) Trouble);
-
-impl ClientContext for Asking {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log(level, facility, line);
-    }
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.hear(&error, reason);
-    }
+/// Makes what librdkafka tells a client heard: its log lines, and what its `trouble` is.
+macro_rules! hears {
+    ($context:ty) => {
+        impl rdkafka::ClientContext for $context {
+            fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, line: &str) {
+                $crate::context::log(level, facility, line);
+            }
+            fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+                self.trouble.hear(&error, reason);
+            }
+        }
+    };
 }
+pub(crate) use hears;
+
+/// The context of clients that only ask.
+pub(crate) struct Asking {
+    pub(crate) trouble: Trouble,
+}
+
+hears!(Asking);
 
 impl ConsumerContext for Asking {}
 

@@ -14,8 +14,7 @@ use connect_core::{
     transport::Message,
 };
 use rdkafka::{
-    ClientContext,
-    config::{ClientConfig, RDKafkaLogLevel},
+    config::ClientConfig,
     error::KafkaError,
     message::{DeliveryResult, Header, Message as _, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, ProducerContext},
@@ -25,7 +24,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{
     config_error,
-    context::{Trouble, log},
+    context::{Trouble, hears},
     permission, request_error,
 };
 
@@ -94,14 +93,7 @@ pub(crate) struct Deliveries {
     pub(crate) trouble: Trouble,
 }
 
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log(level, facility, line);
-    }
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.trouble.hear(&error, reason);
-    }
-}
+hears!(Deliveries);
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = Arc<Pending>;

@@ -31,7 +31,7 @@ async fn asking<T: Send + 'static>(
     let Prepared { config, login } = prepared;
     let trouble = Trouble::default();
     let client: BaseConsumer<Asking> =
-        config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
+        config.create_with_context(Asking { trouble: trouble.clone() }).map_err(config_error)?;
     let client = Arc::new(client);
     let tokens = logins.supply(login)?;
     tokens.join(&client, &trouble);

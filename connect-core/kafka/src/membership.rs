@@ -15,8 +15,7 @@ use connect_core::{
     transport::{Membership, MembershipOptions, Promise, Role},
 };
 use rdkafka::{
-    ClientContext, Offset, TopicPartitionList,
-    config::RDKafkaLogLevel,
+    Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
     error::KafkaError,
     types::{RDKafkaErrorCode, RDKafkaRespErr},
@@ -27,7 +26,7 @@ use crate::{
     blocking,
     config::Prepared,
     config_error,
-    context::{Trouble, log},
+    context::{Trouble, hears},
     oauth::{Logins, Supply},
     request_error,
 };
@@ -46,14 +45,7 @@ struct Roles {
     trouble: Trouble,
 }
 
-impl ClientContext for Roles {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log(level, facility, line);
-    }
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.trouble.hear(&error, reason);
-    }
-}
+hears!(Roles);
 
 impl ConsumerContext for Roles {
     fn rebalance(&self, consumer: &Client, err: RDKafkaRespErr, tpl: &mut TopicPartitionList) {

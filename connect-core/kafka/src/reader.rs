@@ -125,7 +125,7 @@ fn assigned(
     let failed = |e| request_error("cannot read topic", e);
     let trouble = Trouble::default();
     let client: BaseConsumer<Asking> =
-        config.create_with_context(Asking(trouble.clone())).map_err(config_error)?;
+        config.create_with_context(Asking { trouble: trouble.clone() }).map_err(config_error)?;
     let client = Arc::new(client);
     tokens.join(&client, &trouble);
     let mut assignment = TopicPartitionList::new();
