@@ -5,7 +5,6 @@ mod check;
 mod load;
 mod net;
 mod operator;
-mod random;
 mod rest;
 mod servers;
 mod workers;
@@ -17,6 +16,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use fastrand::Rng;
 use serde_json::{Value, json};
 use xtask::build::{self, Profile};
 use xtask::{http, interrupt, screen};
@@ -25,7 +25,6 @@ use xtask_servers::port::free_port;
 use load::Load;
 use net::Net;
 use operator::{Configs, Operator};
-use random::Random;
 use rest::Rest;
 use servers::Servers;
 use workers::Workers;
@@ -140,7 +139,7 @@ fn on(options: &Options, kafka: bool, connect: &Path, dir: &Path) -> Result<()> 
             Ok(healthy.then_some(()))
         })?;
     }
-    let mut random = Random::new(options.seed);
+    let mut random = Rng::with_seed(options.seed);
     let configs = configs(&servers, kafka && exactly_once);
     for (name, config) in &configs {
         let body = json!({"name": name, "config": config}).to_string();
@@ -150,7 +149,7 @@ fn on(options: &Options, kafka: bool, connect: &Path, dir: &Path) -> Result<()> 
     let start = Instant::now();
     let load = Load::start(servers.postgres_url.clone());
     // A random of its own: how quickly requests are answered must not change the faults.
-    let operators = Random::new(options.seed.wrapping_add(1));
+    let operators = Rng::with_seed(options.seed.wrapping_add(1));
     let operator = Operator::start(rest.clone(), configs, operators, start);
     let mut faults = Faults { start, random, counts: BTreeMap::new(), next: start };
     let time = Duration::from_secs_f64(options.minutes * 60.0);
@@ -188,7 +187,7 @@ fn on(options: &Options, kafka: bool, connect: &Path, dir: &Path) -> Result<()> 
 /// What breaks when.
 struct Faults {
     start: Instant,
-    random: Random,
+    random: Rng,
     counts: BTreeMap<String, u64>,
     next: Instant,
 }
@@ -201,12 +200,12 @@ impl Faults {
         if Instant::now() < self.next {
             return Ok(());
         }
-        self.next = Instant::now() + Duration::from_millis(self.random.number(1000, 8000));
-        let worker = self.random.one(&workers.up()).copied();
-        let server = self.random.one(&servers.up()).copied();
-        let short = Duration::from_millis(self.random.number(0, 5000));
-        let long = Duration::from_millis(self.random.number(1000, 20_000));
-        let (what, time) = match (self.random.number(0, 10), worker, server) {
+        self.next = Instant::now() + Duration::from_millis(self.random.u64(1000..8000));
+        let worker = self.random.choice(&workers.up()).copied();
+        let server = self.random.choice(&servers.up()).copied();
+        let short = Duration::from_millis(self.random.u64(0..5000));
+        let long = Duration::from_millis(self.random.u64(1000..20_000));
+        let (what, time) = match (self.random.u64(0..10), worker, server) {
             (0..=2, Some(n), _) => {
                 workers.kill(n, short)?;
                 (format!("kill -9 of worker {n}"), short)

@@ -7,10 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use fastrand::Rng;
 use serde_json::{Map, Value, json};
 use xtask_servers::wait_until;
 
-use super::random::Random;
 use super::rest::{self, Rest};
 
 /// How long a request is tried: longer than any outage.
@@ -27,7 +27,7 @@ pub(super) struct Operator {
 
 impl Operator {
     /// Begins to work, as `random` decides.
-    pub(super) fn start(rest: Rest, configs: Configs, random: Random, start: Instant) -> Self {
+    pub(super) fn start(rest: Rest, configs: Configs, random: Rng, start: Instant) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut work =
             Work { rest, configs, random, start, stop: Arc::clone(&stop), done: BTreeMap::new() };
@@ -50,7 +50,7 @@ impl Operator {
 struct Work {
     rest: Rest,
     configs: Configs,
-    random: Random,
+    random: Rng,
     start: Instant,
     stop: Arc<AtomicBool>,
     done: BTreeMap<&'static str, u64>,
@@ -64,9 +64,9 @@ impl Work {
     fn one(&mut self) -> Result<()> {
         self.rest_for(4000, 12_000);
         let names: Vec<_> = self.configs.keys().cloned().collect();
-        let Some(name) = self.random.one(&names).cloned() else { return Ok(()) };
+        let Some(name) = self.random.choice(&names).cloned() else { return Ok(()) };
         let path = format!("/connectors/{name}");
-        let what = match self.random.number(0, 4) {
+        let what = match self.random.u64(0..4) {
             0 => {
                 self.send("PUT", &format!("{path}/pause"), "")?;
                 self.rest_for(500, 4000);
@@ -86,7 +86,7 @@ impl Work {
             _ => {
                 let mut config = self.configs.get(&name).cloned().unwrap_or_default();
                 // Keys that change how much is done at once, and nothing else.
-                let rows = self.random.number(20, 2000).to_string();
+                let rows = self.random.u64(20..2000).to_string();
                 let key = if name.ends_with("source") { "batch.max.rows" } else { "batch.size" };
                 config.insert(key.to_owned(), json!(rows));
                 self.send("PUT", &format!("{path}/config"), &Value::Object(config).to_string())?;
@@ -108,7 +108,7 @@ impl Work {
 
     /// A while as `random` decides, shorter when it is time to end.
     fn rest_for(&mut self, from: u64, to: u64) {
-        let time = Duration::from_millis(self.random.number(from, to));
+        let time = Duration::from_millis(self.random.u64(from..to));
         // That the time is over is what is waited for.
         let _ = wait_until("the end", time, || self.stopped().then_some(()));
     }

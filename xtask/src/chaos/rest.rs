@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use fastrand::Rng;
 use serde_json::Value;
 use xtask::{http, interrupt};
-
-use super::random::Random;
 
 /// Seconds that a worker may take: one that was stopped or cut off never answers.
 const TIMEOUT: u64 = 5;
@@ -30,7 +29,7 @@ impl Rest {
     /// or in the middle of a rebalance (409) does not count. Any other answer but 2xx is an error.
     pub(super) fn send(
         &self,
-        random: &mut Random,
+        random: &mut Rng,
         method: &str,
         path: &str,
         body: &str,
@@ -38,7 +37,7 @@ impl Rest {
     ) -> Result<Value> {
         let mut last = String::new();
         let mut once = || -> Result<Option<Value>> {
-            let url = random.one(&self.urls).context("no worker")?;
+            let url = random.choice(&self.urls).context("no worker")?;
             let headers = [("Content-Type", "application/json")];
             match http::send_within(TIMEOUT, method, &format!("{url}{path}"), &headers, body) {
                 Ok(reply) if (200..300).contains(&reply.status) => {
