@@ -230,9 +230,7 @@ impl Actor {
         (self.keeper, self.joined, self.elected) = (None, false, false);
         self.untold = None;
         self.worker.context().lease.end();
-        self.model.step(Event::Leads(false));
-        // Their statuses are for whoever runs them next.
-        self.model.step(Event::Assigned(Work::new()));
+        self.model.step(Event::Expelled);
         let ended = self.worker.stop_all();
         let observed = self.worker.context().observed.clone();
         tokio::spawn(async move {

@@ -69,4 +69,31 @@ impl Connector {
         all.extend(tasks.into_iter().map(|task| Subject::Task(name.to_owned(), task)));
         all
     }
+    pub(super) fn status(&self, subject: &Subject) -> Option<&Status> {
+        match subject {
+            Subject::Connector(_) => self.status.as_ref(),
+            Subject::Task(_, task) => self.task_status.get(task),
+        }
+    }
+
+    pub(super) fn set_status(&mut self, subject: &Subject, status: Option<Status>) {
+        match (subject, status) {
+            (Subject::Connector(_), status) => self.status = status,
+            (Subject::Task(_, task), Some(status)) => {
+                self.task_status.insert(*task, status);
+            }
+            (Subject::Task(_, task), None) => drop(self.task_status.remove(task)),
+        }
+    }
+
+    /// What is heard of its run from now on is of no interest. Whether it ran.
+    pub(super) fn end_run(&mut self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Connector(_) => self.run.take().is_some(),
+            Subject::Task(_, task) => {
+                self.leaving.remove(task);
+                self.task_runs.remove(task).is_some()
+            }
+        }
+    }
 }

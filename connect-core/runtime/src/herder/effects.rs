@@ -62,6 +62,11 @@ impl Actor {
                     let written = self.statuses.write_topic(&connector, &topic, task).await;
                     durable.extend(told(written));
                 }
+                Effect::Repeat(subject, status) => {
+                    if self.worker.context().lease.holds() {
+                        effects.push_back(Effect::Status(subject, Some(status)));
+                    }
+                }
                 Effect::Status(subject, mut status) => {
                     if let Some(status) = status.as_mut().filter(|s| s.version.is_empty()) {
                         self.add_version(&subject, status);

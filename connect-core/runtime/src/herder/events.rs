@@ -35,6 +35,8 @@ pub(crate) enum Event {
     Told(StatusChange),
     /// This worker is to run exactly this.
     Assigned(Work),
+    /// The lease was lost: this worker runs nothing, and has nothing to say about what it ran.
+    Expelled,
     /// Whether this worker leads. One that does brings in line what is stored, as often as it hears so.
     Leads(bool),
     /// Something that was started told something.
@@ -62,6 +64,8 @@ pub(crate) enum Effect {
     Submit { connector: String, run: u64, configs: Vec<Properties> },
     /// Write to the status topic; none removes.
     Status(Subject, Option<Status>),
+    /// Write this worker's status again after another's, unless it may be this one that is late.
+    Repeat(Subject, Status),
     /// Write to the status topic that a connector's task has used a topic; without task, that it is forgotten.
     Topic { connector: String, topic: String, task: Option<u32> },
 }

@@ -14,6 +14,7 @@ mod offsets;
 #[cfg(test)]
 mod simulation;
 mod state;
+mod told;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -9,7 +9,7 @@ use super::{
     connector::{Connector, Wanted},
     events::{Effect, Event, Observed},
 };
-use crate::storage::{RestartOrder, StatusChange, Stored, Subject, Work};
+use crate::storage::{RestartOrder, Stored, Subject, Work};
 
 /// Everything that is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,14 +19,16 @@ pub(crate) struct Model {
     /// the config topic in the order in which they were last written.
     early: BTreeMap<String, Wanted>,
     /// Statuses that came before the configuration, which is in another topic.
-    early_statuses: BTreeMap<Subject, Status>,
-    worker_id: String,
+    pub(super) early_statuses: BTreeMap<Subject, Status>,
+    pub(super) worker_id: String,
     /// What this worker runs; everything else is others'.
-    assigned: Work,
-    leads: bool,
+    pub(super) assigned: Work,
+    /// What the status topic said last of what this worker runs.
+    pub(super) echoes: BTreeMap<Subject, Option<Status>>,
+    pub(super) leads: bool,
     runs: u64,
     /// Connectors that have changed since they were last taken.
-    changed: BTreeSet<String>,
+    pub(super) changed: BTreeSet<String>,
 }
 
 impl Model {
@@ -37,6 +39,7 @@ impl Model {
             early_statuses: BTreeMap::new(),
             worker_id,
             assigned: Work::new(),
+            echoes: BTreeMap::new(),
             leads: false,
             runs: 0,
             changed: BTreeSet::new(),
@@ -83,6 +86,7 @@ impl Model {
             Event::Stored(stored) => self.stored(stored, &mut effects),
             Event::Told(change) => self.told(change, &mut effects),
             Event::Assigned(work) => self.assign(work, &mut effects),
+            Event::Expelled => self.expelled(),
             Event::Leads(leads) => {
                 self.leads = leads;
                 for name in self.connectors.keys().cloned().collect::<Vec<_>>() {
@@ -175,54 +179,10 @@ impl Model {
         self.connectors.insert(name.to_owned(), connector);
     }
 
-    /// What the status topic tells is of what others run, or ran: of what runs here it is an echo.
-    fn told(&mut self, change: StatusChange, effects: &mut Vec<Effect>) {
-        let (subject, status) = match change {
-            StatusChange::Status(subject, status) => (subject, status),
-            StatusChange::Topic { connector: name, topic, used } => {
-                let Some(connector) = self.connectors.get_mut(&name) else { return };
-                match used {
-                    true => connector.topics.insert(topic),
-                    false => connector.topics.remove(&topic),
-                };
-                self.changed.insert(name);
-                return;
-            }
-        };
-        if self.assigned.contains(&subject) {
-            return;
-        }
-        let known = self.connectors.get_mut(subject.name());
-        let tasks = known.as_ref().map(|connector| connector.wanted.tasks.len());
-        let wanted = match &subject {
-            Subject::Connector(_) => tasks.is_some(),
-            Subject::Task(_, task) => tasks.is_some_and(|tasks| (*task as usize) < tasks),
-        };
-        // The last word of a worker that did not know yet that this is gone.
-        if self.leads && !wanted && status.is_some() {
-            effects.push(Effect::Status(subject, None));
-            return;
-        }
-        let Some(connector) = known else {
-            match status {
-                Some(status) => drop(self.early_statuses.insert(subject, status)),
-                None => drop(self.early_statuses.remove(&subject)),
-            }
-            return;
-        };
-        self.changed.insert(subject.name().to_owned());
-        match (subject, status) {
-            (Subject::Connector(_), status) => connector.status = status,
-            (Subject::Task(_, task), Some(status)) => {
-                connector.task_status.insert(task, status);
-            }
-            (Subject::Task(_, task), None) => drop(connector.task_status.remove(&task)),
-        }
-    }
-
     fn assign(&mut self, work: Work, effects: &mut Vec<Effect>) {
         let old = std::mem::replace(&mut self.assigned, work);
         for subject in old.difference(&self.assigned.clone()) {
+            self.echoes.remove(subject);
             self.release(subject, effects);
         }
         let new: Vec<Subject> = self.assigned.difference(&old).cloned().collect();
@@ -238,37 +198,6 @@ impl Model {
                     }
                 }
             }
-        }
-    }
-
-    /// Stops what another worker is to run. What has failed says so until that one has started it.
-    fn release(&mut self, subject: &Subject, effects: &mut Vec<Effect>) {
-        let Some(connector) = self.connectors.get_mut(subject.name()) else { return };
-        self.changed.insert(subject.name().to_owned());
-        let (ran, status) = match subject {
-            Subject::Connector(_) => {
-                let keeps = connector.wanted.target == TargetState::Stopped;
-                (connector.run.take().is_some(), connector.status.as_mut().filter(|_| !keeps))
-            }
-            Subject::Task(_, task) => {
-                // One that is ending for good has its status until it has ended.
-                if connector.leaving.contains_key(task) {
-                    return;
-                }
-                if *task as usize >= connector.wanted.tasks.len() {
-                    connector.task_status.remove(task);
-                    effects.push(Effect::Status(subject.clone(), None));
-                }
-                let ran = connector.task_runs.remove(task).is_some();
-                (ran, connector.task_status.get_mut(task))
-            }
-        };
-        if ran {
-            effects.push(Effect::Stop(subject.clone()));
-        }
-        if let Some(status) = status.filter(|status| status.state != State::Failed) {
-            status.state = State::Unassigned;
-            effects.push(Effect::Status(subject.clone(), Some(status.clone())));
         }
     }
 
@@ -456,24 +385,19 @@ impl Model {
         };
         let Some(connector) = self.connectors.get_mut(subject.name()) else { return };
         self.changed.insert(subject.name().to_owned());
-        let (current, old) = match &subject {
-            Subject::Connector(_) => (connector.run, connector.status.clone()),
-            Subject::Task(_, task) => {
-                let run = connector.task_runs.get(task).map(|(run, _)| *run);
-                (run, connector.task_status.get(task).cloned())
-            }
+        let current = match &subject {
+            Subject::Connector(_) => connector.run,
+            Subject::Task(_, task) => connector.task_runs.get(task).map(|(run, _)| *run),
         };
         if current != Some(run) {
             return;
         }
         let mut status = status;
         if status.version.is_empty() {
-            status.version = old.map(|old| old.version).unwrap_or_default();
+            let old = connector.status(&subject);
+            status.version = old.map(|old| old.version.clone()).unwrap_or_default();
         }
-        match &subject {
-            Subject::Connector(_) => connector.status = Some(status.clone()),
-            Subject::Task(_, task) => drop(connector.task_status.insert(*task, status.clone())),
-        }
+        connector.set_status(&subject, Some(status.clone()));
         effects.push(Effect::Status(subject, Some(status)));
     }
 

@@ -218,6 +218,27 @@ fn statuses_of_others_are_taken_over_and_echoes_are_not() {
 }
 
 #[test]
+fn a_worker_that_was_expelled_believes_those_who_run_its_work() {
+    let mut model = Model::new("w:1".into());
+    let a = Subject::Connector("a".into());
+    model.step(put("a", "x"));
+    model.step(Event::Assigned(Work::from([a.clone()])));
+    let (subject, run) = (a.clone(), run_of(&model, "a"));
+    model.step(Event::Observed(Observed::Running { subject, run, version: "1".into() }));
+    let ours = model.connectors["a"].status.clone().unwrap();
+    model.step(told(a.clone(), Some(ours.clone())));
+    assert_eq!(model.connectors["a"].status, Some(ours.clone()));
+    // The other one begins before this one knows; what this one says again is not written without the lease.
+    let repeated = model.step(told(a.clone(), Some(status(State::Running))));
+    assert_eq!(repeated, [Effect::Repeat(a.clone(), ours)]);
+    assert_eq!(model.step(Event::Expelled), []);
+    assert_eq!(model.connectors["a"].status, Some(status(State::Running)));
+    let late = Observed::Failed { subject: a, run, trace: "stopped".into() };
+    assert_eq!(model.step(Event::Observed(late)), []);
+    assert_eq!(model.connectors["a"].status, Some(status(State::Running)));
+}
+
+#[test]
 fn a_leader_removes_the_last_words_about_what_is_gone() {
     let mut model = leader();
     let task = Subject::Task("a".into(), 0);
