@@ -47,7 +47,7 @@ pub(crate) fn stages(
         properties: BTreeMap::new(),
     };
     let consumer = runtime.block_on(log.consumer(options))?;
-    let mut reading = Reading { consumer, left: BATCHES };
+    let mut reading = Reading { consumer, left: BATCHES, rest: Vec::new() };
     let fetched = runtime.block_on(reading.batch(messages.len()))?;
     bench.stage("fetch", shape, || (), |()| runtime.block_on(reading.batch(messages.len())))?;
     Ok(fetched)
@@ -57,6 +57,8 @@ struct Reading {
     consumer: Box<dyn Consumer>,
     /// Batches before the end.
     left: usize,
+    /// What a fetch brought of the next one.
+    rest: Vec<Message>,
 }
 
 impl Reading {
@@ -68,13 +70,13 @@ impl Reading {
             self.left = BATCHES;
         }
         self.left -= 1;
-        let mut messages = Vec::with_capacity(count);
-        while messages.len() < count {
+        while self.rest.len() < count {
             if let Fetch::Messages(parts) = self.consumer.fetch().await? {
                 let parts = parts.into_iter().flat_map(|part| part.messages);
-                messages.extend(parts.map(|(_, message)| message));
+                self.rest.extend(parts.map(|(_, message)| message));
             }
         }
-        Ok(messages)
+        let next = self.rest.split_off(count);
+        Ok(mem::replace(&mut self.rest, next))
     }
 }
