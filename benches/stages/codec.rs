@@ -1,7 +1,9 @@
 //! Records to messages and back, as the runtime has it done.
 
 use bytes::BytesMut;
-use connect_core::{converter::Converter, record::Record, registry::Registry, transport::Message};
+use connect_core::{
+    converter::Converter, data::Text, record::Record, registry::Registry, transport::Message,
+};
 
 use crate::{Bench, Result, shapes::Shape, source::properties};
 
@@ -23,7 +25,7 @@ pub(crate) fn encode(
 ) -> Result<(Vec<Message>, Vec<Message>)> {
     let mut both = Vec::new();
     for (stage, schemas) in [("convert", false), ("convert-schema", true)] {
-        let (mut converter, mut buffer) = (converter(schemas)?, BytesMut::new());
+        let (mut converter, mut buffer) = (converter(schemas)?, BytesMut::with_capacity(64 << 10));
         let mut encode = || -> Result<Vec<Message>> {
             let mut messages = Vec::with_capacity(records.len());
             for record in records {
@@ -47,12 +49,12 @@ pub(crate) fn decode(
     schemas: bool,
     messages: &[Message],
 ) -> Result<Vec<Record>> {
-    let mut converter = converter(schemas)?;
+    let (mut converter, topic) = (converter(schemas)?, Text::from_static("bench"));
     let mut decode = || -> Result<Vec<Record>> {
         let mut records = Vec::with_capacity(messages.len());
         for message in messages {
             let (value_schema, value) = converter.decode(message.value.as_ref())?;
-            let topic = Some("bench".into());
+            let topic = Some(topic.clone());
             records.push(Record { topic, value_schema, value, ..Record::default() });
         }
         Ok(records)
