@@ -1,6 +1,6 @@
 //! `cargo xtask bench --stages`: what a record costs in each stage on its way, without servers.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub(crate) fn table() -> Result<String> {
     let home = root().join("target/criterion");
     let mut bench = cargo();
     bench.args(["bench", "--package", "benches"]).env("CRITERION_HOME", &home);
+    // Where it has come to, and what changed since the last run; our own output is the table alone.
+    bench.stdout(io::stderr());
     let status = bench.status().context("cannot run cargo bench")?;
     ensure!(status.success(), "cargo bench ended with {status}");
     of(&home)
