@@ -4,6 +4,7 @@
 mod chain;
 mod cpu;
 mod floor;
+pub(crate) mod stages;
 
 use std::time::Duration;
 

@@ -20,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test            everything that CI checks
   bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
+  bench --stages  what a record costs in each stage on its way, without servers
   chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--program PATH]
         [--at-least-once]
                   kill -9, SIGSTOP, network cuts (root) and restarts under load; then source and
@@ -51,6 +52,10 @@ fn run(words: &[&str]) -> Result<()> {
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
         ["test"] => suite::run(),
+        ["bench", "--stages"] => {
+            print!("{}", bench::stages::table()?);
+            Ok(())
+        }
         ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
         ["chaos", options @ ..] => chaos::run(&chaos::Options::parse(options)?),
         ["tidy"] => tidy::run(),
