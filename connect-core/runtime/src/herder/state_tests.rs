@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::storage::StatusChange;
 
 fn config(value: &str) -> Properties {
     Properties::from([("connector.class".into(), value.into())])

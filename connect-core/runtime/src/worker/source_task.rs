@@ -31,8 +31,10 @@ use crate::{
     topic_creation::TopicCreation,
 };
 
-/// Appends that may be on their way; with a full window the source is not polled (back-pressure).
-const WINDOW: usize = 8;
+/// Appends that may be on their way, unless they hold so many records; with a full window the source is not polled
+/// (back-pressure). What is more than the log takes at once would only fill memory: librdkafka has five requests on their way, and
+/// looks at what waits for its turn with every message that is added.
+const WINDOW: (usize, usize) = (8, 9000);
 
 type Progress = (Json, Option<Json>);
 
@@ -137,10 +139,11 @@ async fn serve(
         producer,
         offsets,
         transactions: Transactions::new(&context.config, &source_config),
-        held: Vec::new(),
+        held: Covered::default(),
         context,
         window: FuturesOrdered::new(),
         progress: VecDeque::new(),
+        records: 0,
     };
     let result = task.run(runner).await;
     let graceful = context.config.config.shutdown_timeout.get();
@@ -171,18 +174,27 @@ struct SourceLoop<'r> {
     offsets: ConnectorOffsets,
     transactions: Transactions,
     /// What the open transaction covers.
-    held: Vec<Progress>,
+    held: Covered,
     context: &'r Context,
     window: FuturesOrdered<Durable>,
     /// What the appends in the window cover, in the same order.
-    progress: VecDeque<Vec<Progress>>,
+    progress: VecDeque<Covered>,
+    /// Records in the window.
+    records: usize,
+}
+
+/// What an append covers.
+#[derive(Default)]
+struct Covered {
+    records: usize,
+    progress: Vec<Progress>,
 }
 
 impl SourceLoop<'_> {
     async fn run(&mut self, runner: &Runner) -> Result<()> {
         let mut backoff = Backoff::default();
         loop {
-            while self.window.len() >= WINDOW {
+            while self.window.len() >= WINDOW.0 || self.records >= WINDOW.1 {
                 tokio::select! {
                     () = runner.stop.cancelled() => return Ok(()),
                     durable = self.window.next() => self.durable(durable).await?,
@@ -206,8 +218,8 @@ impl SourceLoop<'_> {
                     }
                 }
             };
-            for progress in done {
-                self.commit(progress).await?;
+            for covered in done {
+                self.commit(covered).await?;
             }
             let Some(polled) = polled else {
                 self.end_transaction(Append::default()).await?;
@@ -224,7 +236,7 @@ impl SourceLoop<'_> {
                         () = runner.stop.cancelled() => {
                             // A part of a batch, or one whose offset is missing, must not be committed when the rest drains:
                             // the open transaction is given up, and all of it is read again.
-                            self.held.clear();
+                            self.held = Covered::default();
                             return Ok(());
                         }
                         appended = self.append(batch) => appended?,
@@ -279,7 +291,8 @@ impl SourceLoop<'_> {
             Some(offset) => Some(self.offsets.current().commit(self.name, &partition, offset)?),
             None => None,
         };
-        self.held.push((partition, offset));
+        self.held.records += messages.iter().map(|(_, run)| run.len()).sum::<usize>();
+        self.held.progress.push((partition, offset));
         // Invariant 1: the transport stores the offset with the records, or after them.
         let append = Append { messages, offset: commit };
         match self.transactions.ends(self.source.ends_transaction()) {
@@ -293,6 +306,7 @@ impl SourceLoop<'_> {
         self.transactions.due = None;
         let durable = self.producer.append(append).await?;
         self.window.push_back(durable);
+        self.records += self.held.records;
         self.progress.push_back(std::mem::take(&mut self.held));
         Ok(())
     }
@@ -300,12 +314,13 @@ impl SourceLoop<'_> {
     async fn durable(&mut self, durable: Option<Result<()>>) -> Result<()> {
         let Some(durable) = durable else { return Ok(()) };
         durable?;
-        let progress = self.progress.pop_front().unwrap_or_default();
-        self.commit(progress).await
+        let covered = self.progress.pop_front().unwrap_or_default();
+        self.commit(covered).await
     }
 
-    async fn commit(&mut self, progress: Vec<Progress>) -> Result<()> {
-        for (partition, offset) in progress {
+    async fn commit(&mut self, covered: Covered) -> Result<()> {
+        self.records = self.records.saturating_sub(covered.records);
+        for (partition, offset) in covered.progress {
             if let Some(offset) = offset {
                 self.source.commit(&partition, &offset).await?;
             }
@@ -314,7 +329,7 @@ impl SourceLoop<'_> {
     }
 
     async fn drain(&mut self) -> Result<()> {
-        let ended = match self.held.is_empty() {
+        let ended = match self.held.progress.is_empty() {
             true => Ok(()),
             false => self.end_transaction(Append::default()).await,
         };

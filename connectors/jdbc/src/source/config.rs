@@ -62,7 +62,7 @@ impl SourceConfig {
     }
     /// Most rows in a batch: Aiven's default is another.
     pub fn max_rows(&self) -> usize {
-        self.batch_max_rows.unwrap_or(if self.aiven { 100 } else { 1000 }) as usize
+        self.batch_max_rows.unwrap_or(if self.aiven { 100 } else { 3000 }) as usize
     }
     /// What NUMERIC becomes; `numeric.precision.mapping` is the older name.
     pub fn numeric(&self) -> NumericMapping {

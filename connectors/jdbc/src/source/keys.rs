@@ -349,7 +349,7 @@ pub struct SourceKeys {
     pub poll_interval: Millis<5000>,
     /// Most rows in one batch.
     #[serde(rename = "batch.max.rows")]
-    #[schemars(range(min = 1), extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Max Rows Per Batch", "x-default" = 1000))]
+    #[schemars(range(min = 1), extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Max Rows Per Batch", "x-default" = 3000))]
     pub batch_max_rows: Option<u32>,
     /// Pause in milliseconds between looks for tables that came or went.
     #[serde(rename = "table.poll.interval.ms", default)]
