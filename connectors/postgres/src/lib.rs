@@ -15,6 +15,7 @@ mod target;
 mod tls;
 #[cfg(test)]
 mod tls_tests;
+mod trigger;
 
 use connectors_jdbc::{sink::JdbcSink, source::JdbcSource};
 
