@@ -20,6 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test            everything that CI checks
   bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
+  bench --latency [--rows N] [--kafka] [--embedded]
+                  one row at a time, from its commit until it is visible; --program PATH: not built
   chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--program PATH]
         [--at-least-once]
                   kill -9, SIGSTOP, network cuts (root) and restarts under load; then source and
