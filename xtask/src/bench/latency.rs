@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -104,13 +105,18 @@ fn one(
     let total = WARM_UP + usize::try_from(parts.rows)?;
     let reader = Client::mariadb(parts.mariadb)?;
     let look = format!("SELECT COALESCE(MAX(id), 0) FROM `{topic}`;");
-    let seen = thread::spawn(move || watch(reader, &look, total));
+    let (arrived, first) = mpsc::channel();
+    let seen = thread::spawn(move || watch(reader, &look, total, &arrived));
     let mut writer = Client::psql(parts.postgres)?;
     let mut committed = Vec::with_capacity(total);
     for _ in 0..total {
         thread::sleep(Duration::from_micros(fastrand::u64(PAUSE.0..PAUSE.1)));
         writer.ask("INSERT INTO latency (valor) VALUES (repeat('x', 84)) RETURNING id;")?;
         committed.push(Instant::now());
+        // By then the sink has its place in its group.
+        if committed.len() == 1 {
+            first.recv_timeout(LATEST).context("the first row does not arrive")?;
+        }
     }
     let seen = seen.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
     let seen = seen.with_context(|| worker.last_words())?;
@@ -120,13 +126,20 @@ fn one(
 }
 
 /// When each of the rows was first there.
-fn watch(mut reader: Client, look: &str, total: usize) -> Result<Vec<Instant>> {
+fn watch(
+    mut reader: Client,
+    look: &str,
+    total: usize,
+    arrived: &mpsc::Sender<()>,
+) -> Result<Vec<Instant>> {
     let (mut seen, mut last) = (Vec::with_capacity(total), Instant::now());
     while seen.len() < total {
         let highest: usize = reader.ask(look)?.parse().context("the highest id")?;
         let now = Instant::now();
         if highest > seen.len() {
             seen.resize(highest.min(total), now);
+            // Only the first is waited for.
+            let _ = arrived.send(());
             last = now;
         }
         ensure!(last.elapsed() < LATEST, "row {} does not arrive", seen.len() + 1);

@@ -38,8 +38,8 @@ struct Polling {
     /// What was seen, and must not be read before its writers have ended.
     held: Option<Horizon>,
     wait: Duration,
-    /// Pause after this reading, if it is known that it does not bring everything: rows were held back.
-    more: Option<Duration>,
+    /// When to look again, if it is known that this reading does not bring everything: rows were held back.
+    more: Option<Instant>,
     /// Whether something was committed since the last look.
     told: bool,
     /// The database's time of the first look after that: rows up to then are to be read without another notification.
@@ -130,7 +130,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         let origin = origin(database, &self.config, &polling.partition).await?;
         let mut limits = Limits::default();
         // What was committed after the held horizon was noted, nobody tells of again.
-        polling.more = (notified && polling.held.is_some()).then_some(Duration::ZERO);
+        polling.more = (notified && polling.held.is_some()).then(Instant::now);
         if self.mode.increments() {
             let found = match polling.column.take() {
                 Some(known) => Some(known),
@@ -212,8 +212,8 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         let polling = &mut self.tables[at];
         polling.failed = 0;
         let Some(Batch { records, offset }) = batch else {
-            let pause = polling.more.take().unwrap_or(self.config.poll_interval.get());
-            polling.due = Instant::now() + pause;
+            let later = Instant::now() + self.config.poll_interval.get();
+            polling.due = polling.more.take().unwrap_or(later);
             self.reading = None;
             return Ok(None);
         };
@@ -386,7 +386,10 @@ async fn settled<D: SourceDatabase>(
             Horizon { writers, ..held }
         }
     };
-    let nothing = Settled::Wait(polling.more.unwrap_or(config.poll_interval.get()));
+    let nothing = match polling.more {
+        Some(_) => Settled::Wait(Duration::ZERO),
+        None => Settled::Wait(config.poll_interval.get()),
+    };
     let Some(highest) = horizon.highest.clone() else { return Ok(nothing) };
     if horizon.writers.is_empty() {
         polling.wait = WAIT.0;
@@ -443,10 +446,10 @@ async fn until<D: SourceDatabase>(
     }
     polling.wanted = polling.wanted.filter(|wanted| *wanted >= until);
     let missing = polling.wanted.map(|wanted| wanted.saturating_sub(until).unsigned_abs());
-    polling.more = missing.map(|missing| match held {
-        true => polling.wait,
-        // One more, since the bound itself is not read; and what is cut off.
-        false => Duration::from_micros(missing + 1) + Duration::from_millis(1),
+    polling.more = missing.map(|missing| {
+        // The bound itself is not read, and up to a millisecond is cut off.
+        let pause = Duration::from_micros(missing + 1) + Duration::from_millis(1);
+        Instant::now() + if held { polling.wait } else { pause }
     });
     polling.wait = if held && missing.is_some() { (polling.wait * 2).min(WAIT.1) } else { WAIT.0 };
     Ok(until)
