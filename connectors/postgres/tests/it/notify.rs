@@ -8,7 +8,7 @@ use connect_core::{
     source::Polled,
 };
 use connectors_postgres::PostgresSource;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::{
     commit_order::client,
@@ -36,10 +36,8 @@ async fn next(task: &mut dyn DynSourceTask) -> Vec<ErasedBatch> {
         loop {
             match task.poll().await.unwrap() {
                 Polled::Batch(batch) => return vec![batch],
-                Polled::Idle(wait) => tokio::select! {
-                    () = task.woken() => {}
-                    () = sleep(wait) => {}
-                },
+                // Until the one or the other.
+                Polled::Idle(wait) => drop(timeout(wait, task.woken()).await),
             }
         }
     };
