@@ -31,7 +31,7 @@ fn pairs<'a>(table: &'a str, trigger: &'a str) -> Vec<(&'a str, &'a str)> {
 }
 
 /// The next batch; waits as the runtime does.
-async fn next(task: &mut dyn DynSourceTask) -> Vec<ErasedBatch> {
+pub(crate) async fn next(task: &mut dyn DynSourceTask) -> Vec<ErasedBatch> {
     let reading = async {
         loop {
             match task.poll().await.unwrap() {
