@@ -5,6 +5,7 @@ mod chain;
 mod cpu;
 mod floor;
 mod latency;
+pub(crate) mod stages;
 
 use std::{path::PathBuf, time::Duration};
 

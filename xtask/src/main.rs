@@ -22,6 +22,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
   bench --latency [--rows N] [--kafka] [--embedded]
                   one row at a time, from its commit until it is visible; --program PATH: not built
+  bench --stages  what a record costs in each stage on its way, without servers
   chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--program PATH]
         [--at-least-once]
                   kill -9, SIGSTOP, network cuts (root) and restarts under load; then source and
@@ -53,6 +54,10 @@ fn run(words: &[&str]) -> Result<()> {
         ["demo"] => demo::run(false),
         ["demo", "--once"] => demo::run(true),
         ["test"] => suite::run(),
+        ["bench", "--stages"] => {
+            print!("{}", bench::stages::table()?);
+            Ok(())
+        }
         ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
         ["chaos", options @ ..] => chaos::run(&chaos::Options::parse(options)?),
         ["tidy"] => tidy::run(),

@@ -85,6 +85,8 @@ pub struct JsonConverter {
     envelopes: HashMap<usize, (Arc<Schema>, Bytes)>,
     last_envelope: Option<(usize, Bytes)>,
     schemas: HashMap<Bytes, Option<Arc<Schema>>>,
+    /// That of the message before, as a rule that of the next too.
+    last_schema: Option<(Bytes, Option<Arc<Schema>>)>,
 }
 
 impl ConverterClass for JsonConverter {
@@ -94,8 +96,8 @@ impl ConverterClass for JsonConverter {
 
     fn new(config: JsonConverterConfig) -> Result<Self> {
         let (envelopes, schemas) = (HashMap::new(), HashMap::new());
-        let configured = None;
-        let mut new = Self { config, configured, envelopes, last_envelope: None, schemas };
+        let (configured, last_envelope, last_schema) = (None, None, None);
+        let mut new = Self { config, configured, envelopes, last_envelope, schemas, last_schema };
         if let Some(content) = new.config.schema_content.take() {
             new.configured = new.schema(&content.into()).map_err(|e| {
                 let what =
@@ -138,7 +140,8 @@ impl JsonConverter {
 
     /// The schema of this JSON text, parsed once for each distinct text.
     fn schema(&mut self, json: &Bytes) -> Result<Option<Arc<Schema>>> {
-        if let Some(schema) = self.schemas.get(json) {
+        if let Some((text, schema)) = self.schemas.get_key_value(json) {
+            self.last_schema = Some((text.clone(), schema.clone()));
             return Ok(schema.clone());
         }
         let value: serde_json::Value = serde_json::from_slice(json)
@@ -148,8 +151,36 @@ impl JsonConverter {
             self.schemas.clear();
         }
         // A copy: the cache must not keep a fetched batch alive.
-        self.schemas.insert(Bytes::copy_from_slice(json), schema.clone());
+        let text = Bytes::copy_from_slice(json);
+        self.last_schema = Some((text.clone(), schema.clone()));
+        self.schemas.insert(text, schema.clone());
         Ok(schema)
+    }
+
+    /// Decodes a message that begins as the one before it, without looking through the schema's text; none where it
+    /// does not, or is not right: why, the long way tells.
+    fn decode_alike(&self, message: &Bytes) -> Option<SchemaAndValue> {
+        let (text, schema) = self.last_schema.as_ref()?;
+        let rest = message.strip_prefix(br#"{"schema":"#)?.strip_prefix(&text[..])?;
+        let payload = rest.strip_prefix(br#","payload":"#)?.strip_suffix(b"}")?;
+        // Of nothing a null would be made.
+        if payload.trim_ascii().is_empty() {
+            return None;
+        }
+        Some((schema.clone(), self.payload(schema.as_ref(), message, payload).ok()?))
+    }
+
+    fn payload(
+        &self,
+        schema: Option<&Arc<Schema>>,
+        message: &Bytes,
+        payload: &[u8],
+    ) -> Result<Value> {
+        let replace = self.config.replace_null_with_default;
+        match schema {
+            Some(schema) => json_decode::with_schema(schema, message, payload, replace),
+            None => json_decode::schemaless(message, payload),
+        }
     }
 }
 
@@ -184,9 +215,11 @@ impl Converter for JsonConverter {
             return Ok((None, json_decode::schemaless(message, message)?));
         }
         if let Some(schema) = &self.configured {
-            let replace = self.config.replace_null_with_default;
-            let value = json_decode::with_schema(schema, message, message, replace)?;
+            let value = self.payload(Some(schema), message, message)?;
             return Ok((Some(Arc::clone(schema)), value));
+        }
+        if let Some(decoded) = self.decode_alike(message) {
+            return Ok(decoded);
         }
         let Some((schema, payload)) = json_decode::envelope(message)? else {
             return Err(Error::data(
@@ -196,13 +229,7 @@ impl Converter for JsonConverter {
             ));
         };
         let schema = self.schema(&message.slice_ref(schema))?;
-        let value = match &schema {
-            Some(schema) => {
-                let replace = self.config.replace_null_with_default;
-                json_decode::with_schema(schema, message, payload, replace)?
-            }
-            None => json_decode::schemaless(message, payload)?,
-        };
+        let value = self.payload(schema.as_ref(), message, payload)?;
         Ok((schema, value))
     }
 }
@@ -318,6 +345,46 @@ mod tests {
         let mut plain = converter(&[("schemas.enable", "false")]);
         assert!(plain.decode(Some(&Bytes::from_static(b"not json"))).is_err());
         assert!(plain.decode(Some(&Bytes::from_static(b"\xff"))).is_err());
+    }
+
+    #[test]
+    fn a_schema_is_parsed_once_for_each_text() {
+        const A: &str = r#"{"type":"int32","optional":true}"#;
+        const B: &str = r#"{"type":"int64","optional":true}"#;
+        let mut json = converter(&[("schemas.cache.size", "2")]);
+        let mut schema = |text: &str| {
+            let message = Bytes::from(format!(r#"{{"schema":{text},"payload":1}}"#));
+            json.decode(Some(&message)).unwrap().0.unwrap()
+        };
+        let (a, b) = (schema(A), schema(B));
+        // By turns, one after the other, and where it stands elsewhere in the message.
+        assert!(Arc::ptr_eq(&a, &schema(A)) && Arc::ptr_eq(&a, &schema(A)));
+        assert!(Arc::ptr_eq(&b, &schema(B)) && Arc::ptr_eq(&a, &schema(&format!(" {A} "))));
+        // There is room for two.
+        schema(r#"{"type":"int8"}"#);
+        assert!(!Arc::ptr_eq(&a, &schema(A)));
+        assert!(json.schemas.len() <= 2);
+    }
+
+    #[test]
+    fn what_begins_as_the_message_before_is_as_strictly_read() {
+        const START: &str = r#"{"schema":null,"payload":"#;
+        let decode = |json: &mut JsonConverter, rest: &str| {
+            json.decode(Some(&Bytes::from(format!("{START}{rest}"))))
+        };
+        for rest in ["}", " }", "1", "1}}", "1,\"x\":2}", "[1}", "{\"a\":1", "\"}", "1} x", "1 2}"]
+        {
+            let mut json = converter(&[]);
+            let alone = decode(&mut json, rest).unwrap_err().trace();
+            decode(&mut json, "7}").unwrap();
+            assert_eq!(decode(&mut json, rest).unwrap_err().trace(), alone, "{rest}");
+        }
+        let mut json = converter(&[]);
+        for rest in ["1}", " 1 } ", "1,\"payload\":1}", "1,\"schema\":null}"] {
+            assert_eq!(decode(&mut json, rest).unwrap(), (None, Value::Int64(1)), "{rest}");
+        }
+        let bad = [START.as_bytes(), b"\"\xff\"}"].concat();
+        assert!(json.decode(Some(&bad.into())).is_err());
     }
 
     #[test]

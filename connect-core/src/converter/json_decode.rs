@@ -16,7 +16,9 @@ fn parse<'m, S>(json: &'m [u8], seed: S) -> Result<S::Value>
 where
     S: DeserializeSeed<'m>,
 {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    // Looked at once as a whole, and not each string again.
+    let text = std::str::from_utf8(json).map_err(malformed)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = seed.deserialize(&mut deserializer);
     value.and_then(|value| deserializer.end().map(|()| value)).map_err(|e| match e.classify() {
         // What our own visitors say.
@@ -25,7 +27,7 @@ where
     })
 }
 
-fn malformed(error: serde_json::Error) -> Error {
+fn malformed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::data("Converting byte[] to Kafka Connect data failed due to serialization error: ")
         .with_source(error)
 }

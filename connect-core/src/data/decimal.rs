@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use num_bigint::{BigInt, Sign};
-use num_traits::{Signed, ToPrimitive, Zero};
+use num_traits::{ToPrimitive, Zero};
 
 use crate::error::{Error, Result};
 
@@ -30,8 +30,11 @@ impl Decimal {
     /// Builds a number of base-10000 digits, most significant first, as PostgreSQL sends them: the value is
     /// the sum of `digit * 10000^(weight - index)`, given `scale` digits after the point.
     pub fn from_base_10000(negative: bool, weight: i16, digits: &[u16], scale: i32) -> Self {
-        let mut unscaled = BigInt::zero();
-        for digit in digits {
+        // So many digits fit a number of the machine's.
+        let (small, more) = digits.split_at(digits.len().min(9));
+        let small = small.iter().fold(0, |n: i128, digit| n * 10_000 + i128::from(*digit));
+        let mut unscaled = BigInt::from(small);
+        for digit in more {
             unscaled = unscaled * 10_000u32 + *digit;
         }
         let exponent = 4 * (i32::from(weight) + 1 - digits.len() as i32);
@@ -51,8 +54,11 @@ impl Decimal {
     #[must_use]
     pub fn rescaled(mut self, scale: i32) -> Self {
         let up = scale - self.scale;
+        if up == 0 {
+            return self;
+        }
         let factor = BigInt::from(10u8).pow(up.unsigned_abs());
-        if up >= 0 {
+        if up > 0 {
             self.unscaled *= factor;
         } else {
             self.unscaled /= factor;
@@ -66,7 +72,8 @@ impl Decimal {
             return None;
         }
         let rescaled = self.clone().rescaled(scale);
-        (rescaled.clone().rescaled(self.scale) == *self).then_some(rescaled)
+        let exact = scale >= self.scale || rescaled.clone().rescaled(self.scale) == *self;
+        exact.then_some(rescaled)
     }
     /// The number as an integer, if it is one and fits.
     pub fn to_i64(&self) -> Option<i64> {
@@ -138,11 +145,15 @@ impl fmt::Display for Decimal {
             return write!(f, "{}", self.clone().rescaled(0).unscaled);
         }
         let scale = self.scale.unsigned_abs() as usize;
-        let digits = self.unscaled.abs().to_string();
-        let digits = format!("{digits:0>width$}", width = scale + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - scale);
-        let sign = if self.unscaled.sign() == Sign::Minus { "-" } else { "" };
-        write!(f, "{sign}{whole}.{fraction}")
+        let digits = self.unscaled.magnitude().to_string();
+        let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
+        let (sign, whole) = match (self.unscaled.sign(), whole) {
+            (Sign::Minus, "") => ("-", "0"),
+            (_, "") => ("", "0"),
+            (Sign::Minus, whole) => ("-", whole),
+            (_, whole) => ("", whole),
+        };
+        write!(f, "{sign}{whole}.{fraction:0>scale$}")
     }
 }
 

@@ -112,8 +112,25 @@ fn day(days: i64, years: Years, out: &mut String) -> Option<bool> {
         Years::Any => {}
     }
     let shown = if past && years == Years::Any { 1 - year } else { year };
-    write!(out, "{shown:04}-{month:02}-{day:02}").ok()?;
+    match u32::try_from(shown) {
+        Ok(year @ ..=9999) => {
+            two(year / 100, out);
+            two(year % 100, out);
+        }
+        _ => write!(out, "{shown:04}").ok()?,
+    }
+    for part in [month, day] {
+        out.push('-');
+        two(part, out);
+    }
     Some(past && years == Years::Any)
+}
+
+/// A number of two digits: the formatter takes longer for it than for all else of a date.
+fn two(n: u32, out: &mut String) {
+    for digit in [n / 10, n % 10] {
+        out.push(char::from(b'0' + (digit % 10) as u8));
+    }
 }
 
 /// `YYYY-MM-DD`; none outside the years that there are.
@@ -128,10 +145,16 @@ pub fn date(days: i64, years: Years, out: &mut String) -> Option<()> {
 pub fn time(micros: i64, out: &mut String) {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    // A String grows as needed: writing cannot fail.
-    let _ = write!(out, "{hours:02}:{minutes:02}:{:02}", seconds % 60);
+    two(hours as u32, out);
+    for part in [minutes, seconds % 60] {
+        out.push(':');
+        two(part as u32, out);
+    }
     if fraction != 0 {
-        let _ = write!(out, ".{fraction:06}");
+        out.push('.');
+        for part in [fraction / 10_000, fraction / 100 % 100, fraction % 100] {
+            two(part as u32, out);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! MySQL and MariaDB as a source and as a sink: the JDBC connectors on `jdbc:mysql:` and `jdbc:mariadb:` URLs.
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod connection;
 mod decode;
 mod kind;

@@ -35,19 +35,24 @@ pub(crate) fn quoted(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'\'');
-    let mut start = 0;
-    for (i, byte) in bytes.iter().enumerate() {
-        let escaped = match byte {
-            b'\'' | b'\\' => *byte,
-            0 => b'0',
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[start..i]);
-        out.extend_from_slice(&[b'\\', escaped]);
-        start = i + 1;
+    // As a rule nothing in a text needs an escape, which is seen faster of many bytes at once.
+    for part in bytes.chunks(32) {
+        if !part.iter().fold(false, |any, byte| any | special(*byte)) {
+            out.extend_from_slice(part);
+            continue;
+        }
+        for byte in part {
+            if special(*byte) {
+                out.push(b'\\');
+            }
+            out.push(if *byte == 0 { b'0' } else { *byte });
+        }
     }
-    out.extend_from_slice(&bytes[start..]);
     out.push(b'\'');
+}
+
+fn special(byte: u8) -> bool {
+    matches!(byte, b'\'' | b'\\' | 0)
 }
 
 /// The same as a `String`.
@@ -65,5 +70,7 @@ mod tests {
             super::text("a'; DROP TABLE t; -- \\ \0é"),
             "'a\\'; DROP TABLE t; -- \\\\ \\0é'"
         );
+        let long = "é".repeat(40);
+        assert_eq!(super::text(&format!("{long}'{long}")), format!("'{long}\\'{long}'"));
     }
 }

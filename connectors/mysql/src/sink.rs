@@ -3,6 +3,8 @@
 //! A batch becomes statements of many rows, written as text into one buffer. A single one needs no transaction around
 //! it: it is sent when it is known to be the last.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use connect_core::{
     data::{Schema, Type, logical},
@@ -74,8 +76,7 @@ impl MySqlWriter {
     async fn rows(
         &mut self,
         write: &Write<'_>,
-        columns: &[Bound<'_>],
-        (head, tail): (&str, &str),
+        Around { head, columns, tail }: &Around<'_>,
     ) -> Result<()> {
         let mut count = 0;
         for record in write.records {
@@ -159,7 +160,31 @@ fn on_duplicate(write: &Write<'_>) -> String {
     format!(" ON DUPLICATE KEY UPDATE {}", set.collect::<Vec<_>>().join(","))
 }
 
-fn tuple(
+/// What a statement has around its rows, and which columns these have.
+pub(crate) struct Around<'w> {
+    pub(crate) head: String,
+    pub(crate) columns: Cow<'w, [Bound<'w>]>,
+    pub(crate) tail: String,
+}
+
+impl<'w> Around<'w> {
+    pub(crate) fn of(write: &'w Write<'_>) -> Self {
+        let table = write.table.quoted(write.config.quoting(Quote::Backtick));
+        if write.operation == Operation::Delete {
+            let columns: Vec<Bound<'_>> = write.keys().copied().collect();
+            let head = format!("DELETE FROM {table} WHERE ({}) IN (", names(write, &columns));
+            return Self { head, columns: Cow::Owned(columns), tail: ")".to_owned() };
+        }
+        let head = format!("INSERT INTO {table} ({}) VALUES ", names(write, write.columns));
+        let tail = match write.operation {
+            Operation::Upsert => on_duplicate(write),
+            _ => String::new(),
+        };
+        Self { head, columns: Cow::Borrowed(write.columns), tail }
+    }
+}
+
+pub(crate) fn tuple(
     write: &Write<'_>,
     record: &SinkRecord,
     columns: &[Bound<'_>],
@@ -253,22 +278,9 @@ impl SinkDatabase for MySqlWriter {
     }
 
     async fn write(&mut self, write: &Write<'_>) -> Result<()> {
-        let table = write.table.quoted(write.config.quoting(Quote::Backtick));
         match write.operation {
-            Operation::Insert | Operation::Upsert => {
-                let head = format!("INSERT INTO {table} ({}) VALUES ", names(write, write.columns));
-                let tail = match write.operation {
-                    Operation::Upsert => on_duplicate(write),
-                    _ => String::new(),
-                };
-                self.rows(write, write.columns, (&head, &tail)).await
-            }
-            Operation::Delete => {
-                let keys: Vec<Bound<'_>> = write.keys().copied().collect();
-                let head = format!("DELETE FROM {table} WHERE ({}) IN (", names(write, &keys));
-                self.rows(write, &keys, (&head, ")")).await
-            }
             Operation::Update => self.updates(write).await,
+            _ => self.rows(write, &Around::of(write)).await,
         }
     }
 

@@ -80,8 +80,8 @@ impl Decoder {
     }
 
     /// Reads one `CopyData` message; none at the end or where it holds only the header.
-    pub(crate) fn row(&mut self, mut data: Bytes, first: bool) -> Result<Option<Row>> {
-        let size = data.len();
+    pub(crate) fn row(&mut self, message: Bytes, first: bool) -> Result<Option<Row>> {
+        let (size, mut data) = (message.len(), &message[..]);
         if first {
             if data.len() < 19 || &data[..11] != b"PGCOPY\n\xff\r\n\0" {
                 return Err(Error::internal("PostgreSQL's COPY has no header"));
@@ -113,14 +113,15 @@ impl Decoder {
             let named = |e: Error| e.context("column", &self.names[at]);
             for (slot, of) in self.times.iter_mut().zip(&self.criteria.timestamps) {
                 if *of == at {
-                    let time = bytes.as_deref().map(|b| instant(&self.kinds[at], b, &self.zone));
+                    let time = bytes.map(|bytes| instant(&self.kinds[at], bytes, &self.zone));
                     *slot = time.transpose().map_err(named)?;
                 }
             }
             let value = match bytes {
                 None => Value::Null,
                 Some(bytes) => {
-                    value(&self.kinds[at], bytes, &self.zone, self.legacy).map_err(named)?
+                    let value = value(&self.kinds[at], &message, bytes, &self.zone, self.legacy);
+                    value.map_err(named)?
                 }
             };
             if self.criteria.incrementing == Some(at) {
@@ -138,7 +139,7 @@ fn torn() -> Error {
 }
 
 /// The next field; none is NULL.
-fn field(data: &mut Bytes) -> Result<Option<Bytes>> {
+fn field<'m>(data: &mut &'m [u8]) -> Result<Option<&'m [u8]>> {
     if data.remaining() < 4 {
         return Err(torn());
     }
@@ -146,10 +147,8 @@ fn field(data: &mut Bytes) -> Result<Option<Bytes>> {
     if length < 0 {
         return Ok(None);
     }
-    if data.remaining() < length as usize {
-        return Err(torn());
-    }
-    Ok(Some(data.split_to(length as usize)))
+    let field = data.split_off(..length as usize);
+    field.map(Some).ok_or_else(torn)
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
@@ -163,8 +162,8 @@ fn micros(bytes: &[u8]) -> Result<i64> {
     fixed(bytes).map(i64::from_be_bytes)
 }
 
-fn text(bytes: Bytes) -> Result<Text> {
-    Text::try_from(bytes)
+fn text(message: &Bytes, bytes: &[u8]) -> Result<Text> {
+    Text::try_from(message.slice_ref(bytes))
         .map_err(|e| Error::data("PostgreSQL sent text that is not UTF-8").with_source(e))
 }
 
@@ -177,32 +176,29 @@ fn instant(kind: &Kind, bytes: &[u8], zone: &Zone) -> Result<i64> {
     Ok(if matches!(kind, Kind::Timestamptz(_)) { clock } else { zone.instant(clock) })
 }
 
-fn value(kind: &Kind, bytes: Bytes, zone: &Zone, legacy: bool) -> Result<Value> {
+/// The value of a field; what of the message has its length is a slice of it.
+fn value(kind: &Kind, message: &Bytes, bytes: &[u8], zone: &Zone, legacy: bool) -> Result<Value> {
     Ok(match kind {
-        Kind::Boolean => Value::Boolean(fixed::<1>(&bytes)? != [0]),
-        Kind::Bit => Value::Boolean(bits(&bytes)?.starts_with('1')),
-        Kind::Bits => Value::from(bits(&bytes)?),
-        Kind::Int16 => Value::Int16(i16::from_be_bytes(fixed(&bytes)?)),
-        Kind::Int32 => Value::Int32(i32::from_be_bytes(fixed(&bytes)?)),
-        Kind::Int64 => Value::Int64(i64::from_be_bytes(fixed(&bytes)?)),
-        Kind::Oid => Value::Int64(i64::from(u32::from_be_bytes(fixed(&bytes)?))),
-        Kind::Float32 => Value::Float32(f32::from_be_bytes(fixed(&bytes)?)),
-        Kind::Float64 | Kind::Money => Value::Float64(f64::from_be_bytes(fixed(&bytes)?)),
+        Kind::Boolean => Value::Boolean(fixed::<1>(bytes)? != [0]),
+        Kind::Bit => Value::Boolean(bits(bytes)?.starts_with('1')),
+        Kind::Bits => Value::from(bits(bytes)?),
+        Kind::Int16 => Value::Int16(i16::from_be_bytes(fixed(bytes)?)),
+        Kind::Int32 => Value::Int32(i32::from_be_bytes(fixed(bytes)?)),
+        Kind::Int64 => Value::Int64(i64::from_be_bytes(fixed(bytes)?)),
+        Kind::Oid => Value::Int64(i64::from(u32::from_be_bytes(fixed(bytes)?))),
+        Kind::Float32 => Value::Float32(f32::from_be_bytes(fixed(bytes)?)),
+        Kind::Float64 | Kind::Money => Value::Float64(f64::from_be_bytes(fixed(bytes)?)),
         Kind::Numeric { scale, .. } => numeric(bytes, Some(*scale))?.into(),
         Kind::Whole(size) => whole(&numeric(bytes, None)?, *size)?,
         Kind::Double => Value::Float64(numeric(bytes, None)?.to_f64()),
-        Kind::Text | Kind::Json | Kind::Inet | Kind::AsText => Value::String(text(bytes)?),
-        Kind::Jsonb => {
-            let mut bytes = bytes;
-            if !bytes.starts_with(&[1]) {
-                return Err(Error::data("a version of jsonb that is not known"));
-            }
-            bytes.advance(1);
-            Value::String(text(bytes)?)
-        }
-        Kind::Uuid => Value::from(uuid(fixed(&bytes)?)),
-        Kind::Bytes => Value::Bytes(bytes),
-        Kind::Date => match i32::from_be_bytes(fixed(&bytes)?) {
+        Kind::Text | Kind::Json | Kind::Inet | Kind::AsText => Value::String(text(message, bytes)?),
+        Kind::Jsonb => match bytes {
+            [1, json @ ..] => Value::String(text(message, json)?),
+            _ => return Err(Error::data("a version of jsonb that is not known")),
+        },
+        Kind::Uuid => Value::from(uuid(fixed(bytes)?)),
+        Kind::Bytes => Value::Bytes(message.slice_ref(bytes)),
+        Kind::Date => match i32::from_be_bytes(fixed(bytes)?) {
             // Before and after all that there are; the JVM's task dies of them.
             infinite @ (i32::MAX | i32::MIN) => Value::Date(infinite),
             days => {
@@ -212,15 +208,15 @@ fn value(kind: &Kind, bytes: Bytes, zone: &Zone, legacy: bool) -> Result<Value> 
             }
         },
         // As `java.sql.Time`: a time of the day 1970-01-01.
-        Kind::Time => Value::Time((zone.instant(micros(&bytes)?).rem_euclid(DAY) / 1000) as i32),
+        Kind::Time => Value::Time((zone.instant(micros(bytes)?).rem_euclid(DAY) / 1000) as i32),
         Kind::Timetz => {
-            let bytes: [u8; 12] = fixed(&bytes)?;
+            let bytes: [u8; 12] = fixed(bytes)?;
             // Seconds west of UTC.
             let west = i32::from_be_bytes(fixed(&bytes[8..])?);
             let utc = micros(&bytes[..8])? + i64::from(west) * 1_000_000;
             Value::Time((utc.rem_euclid(DAY) / 1000) as i32)
         }
-        Kind::Timestamp(granularity) | Kind::Timestamptz(granularity) => match micros(&bytes)? {
+        Kind::Timestamp(granularity) | Kind::Timestamptz(granularity) => match micros(bytes)? {
             i64::MAX => Value::Timestamp(INFINITY.1),
             i64::MIN => Value::Timestamp(INFINITY.0),
             since => {
@@ -234,11 +230,13 @@ fn value(kind: &Kind, bytes: Bytes, zone: &Zone, legacy: bool) -> Result<Value> 
                 granularity.value(utc, zone)?
             }
         },
-        Kind::Array(element, dimensions) => array(element, *dimensions, bytes, zone, legacy)?,
+        Kind::Array(element, dimensions) => {
+            array(element, *dimensions, message, bytes, zone, legacy)?
+        }
     })
 }
 
-fn numeric(mut bytes: Bytes, scale: Option<i32>) -> Result<Decimal> {
+fn numeric(mut bytes: &[u8], scale: Option<i32>) -> Result<Decimal> {
     let early = || Error::internal("PostgreSQL's numeric ends early");
     if bytes.len() < 8 {
         return Err(early());
@@ -296,7 +294,8 @@ fn uuid(bytes: [u8; 16]) -> String {
 fn array(
     element: &Kind,
     declared: usize,
-    mut bytes: Bytes,
+    message: &Bytes,
+    mut bytes: &[u8],
     zone: &Zone,
     legacy: bool,
 ) -> Result<Value> {
@@ -317,7 +316,7 @@ fn array(
     for _ in 0..lengths.iter().product::<usize>() * usize::from(!lengths.is_empty()) {
         items.push(match field(&mut bytes)? {
             None => Value::Null,
-            Some(bytes) => value(element, bytes, zone, legacy)?,
+            Some(bytes) => value(element, message, bytes, zone, legacy)?,
         });
     }
     // Of more dimensions than declared the inner ones are joined; of fewer, each item is a list of one.

@@ -4,6 +4,8 @@
 //! the table's size, and in a form whose texts are slices of the network buffer. They are written by statements whose
 //! parameters are whole columns.
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod catalog;
 mod connection;
 mod decode;

@@ -19,12 +19,15 @@ use crate::{
 /// An error with the stage it belongs to.
 pub(super) type Failed = (Stage, Error);
 
+/// Messages are encoded into blocks of this size; a larger one has one of its own.
+const BLOCK: usize = 64 << 10;
+
 /// Key, value and header converter.
 pub(super) struct Codec {
     key: Box<dyn Converter>,
     value: Box<dyn Converter>,
     header: Box<dyn Converter>,
-    /// One allocation holds the messages of a batch.
+    /// What is left of the block that holds the last messages.
     buffer: bytes::BytesMut,
 }
 
@@ -63,6 +66,10 @@ impl Codec {
 
     /// Encodes one record; the bytes share the buffer with its neighbours.
     pub(super) fn encode(&mut self, record: &Record) -> Result<Message, Failed> {
+        // Those that follow are of the size of the first. A task that only decodes has none.
+        if self.buffer.capacity() == 0 {
+            self.buffer = bytes::BytesMut::with_capacity(BLOCK);
+        }
         let key = self.key.encode(record.key_schema.as_ref(), &record.key, &mut self.buffer);
         let key = key.map_err(|e| (Stage::KeyConverter, e))?;
         let key = key.then(|| self.buffer.split().freeze());

@@ -121,19 +121,21 @@ pub(super) fn decimal(number: &Decimal, kind: &Kind, format: &Format, out: &mut 
 /// A number whose digits all fit.
 fn exact(number: &Decimal, kind: &Kind, out: &mut impl Cells) -> Fit {
     let Kind::Decimal(precision, scale) = kind else { return misfit("a decimal number") };
-    let mut text = number.to_string();
-    if let Some(scale) = scale {
-        let fitted = number.rescaled_exactly(*scale).ok_or_else(|| match scale {
-            0.. => format!("more than {scale} digits after the point"),
-            _ => format!("the last {} digits before the point are not zero", -scale),
-        })?;
-        text = fitted.to_string();
-    }
+    let text = match scale.filter(|scale| *scale != number.scale()) {
+        None => number.to_string(),
+        Some(scale) => {
+            let fitted = number.rescaled_exactly(scale).ok_or_else(|| match scale {
+                0.. => format!("more than {scale} digits after the point"),
+                _ => format!("the last {} digits before the point are not zero", -scale),
+            })?;
+            fitted.to_string()
+        }
+    };
     if let Some(precision) = precision {
         // Zeros that the scale stands for are no digits.
         let zeros = scale.unwrap_or(0).min(0).unsigned_abs() as usize;
-        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-        if digits.trim_start_matches('0').len() > *precision as usize + zeros {
+        let digits = text.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0');
+        if digits.count() > *precision as usize + zeros {
             return Err(format!("more than {precision} digits").into());
         }
     }
