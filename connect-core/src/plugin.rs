@@ -33,6 +33,8 @@ pub struct ErasedBatch {
 pub trait DynSourceTask: Send {
     /// See [`SourceTask::poll`].
     async fn poll(&mut self) -> Result<Polled<ErasedBatch>>;
+    /// See [`SourceTask::woken`].
+    async fn woken(&mut self);
     /// See [`SourceTask::ends_transaction`].
     fn ends_transaction(&self) -> bool;
     /// See [`SourceTask::commit`].
@@ -54,6 +56,9 @@ impl<T: SourceTask> DynSourceTask for T {
                 })
             }
         })
+    }
+    async fn woken(&mut self) {
+        SourceTask::woken(self).await;
     }
     fn ends_transaction(&self) -> bool {
         SourceTask::ends_transaction(self)

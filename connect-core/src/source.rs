@@ -104,6 +104,14 @@ pub trait SourceTask: Sized + Send + 'static {
     ///
     /// Cancel safe (invariant 9): the runtime drops the future on stop and pause, and may poll again.
     async fn poll(&mut self) -> Result<Polled<SourceBatch<Self>>>;
+    /// Resolves when the external system says that there is something before the time of [`Polled::Idle`] is over; the
+    /// runtime then polls at once. Never, for a system that does not say so.
+    ///
+    /// Cancel safe (invariant 9): dropped and asked again, it must not forget what it was told. Asked between polls only,
+    /// so what is told during a poll must be kept too.
+    async fn woken(&mut self) {
+        std::future::pending().await
+    }
     /// With `transaction.boundary=connector`: whether the batch that the last poll returned is the last of its transaction.
     fn ends_transaction(&self) -> bool {
         true
@@ -119,7 +127,7 @@ pub trait SourceTask: Sized + Send + 'static {
 pub enum Polled<B> {
     /// Records to deliver.
     Batch(B),
-    /// Nothing now; poll again after this long.
+    /// Nothing now; poll again after this long, or when the task is [woken](SourceTask::woken).
     Idle(Duration),
 }
 

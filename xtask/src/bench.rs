@@ -4,9 +4,10 @@
 mod chain;
 mod cpu;
 mod floor;
+mod latency;
 pub(crate) mod stages;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use xtask::build::{self, Profile};
@@ -25,14 +26,28 @@ pub(crate) struct Options {
     pub(crate) embedded: bool,
     /// Whether to measure the way from MariaDB to PostgreSQL too.
     pub(crate) reverse: bool,
+    /// Whether to measure the time of single rows instead.
+    pub(crate) latency: bool,
+    /// The `connect` to run, instead of one that is built.
+    pub(crate) program: Option<PathBuf>,
 }
 
+/// Rows of a measurement, and those that arrive one at a time.
+const ROWS: (u64, u64) = (500_000, 400);
+
 impl Options {
-    /// Reads `--rows N`, `--runs N`, `--kafka`, `--embedded`, `--reverse`; without `--kafka` and `--embedded`, both are
+    /// Reads `--rows N`, `--runs N`, `--kafka`, `--embedded`, `--reverse`, `--latency`, `--program PATH`; without `--kafka` and `--embedded`, both are
     /// measured.
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options =
-            Self { rows: 500_000, runs: 1, kafka: false, embedded: false, reverse: false };
+        let mut options = Self {
+            rows: 0,
+            runs: 1,
+            kafka: false,
+            embedded: false,
+            reverse: false,
+            latency: false,
+            program: None,
+        };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut number = || -> Result<u64> {
@@ -42,18 +57,26 @@ impl Options {
                     .with_context(|| format!("{word} {text}: not a number"))
             };
             match *word {
+                "--program" => {
+                    let path = words.next().context("--program needs a path")?;
+                    options.program = Some(PathBuf::from(path));
+                }
+                "--latency" => options.latency = true,
                 "--rows" => options.rows = number()?,
                 "--runs" => options.runs = number()?.max(1) as usize,
                 "--kafka" => options.kafka = true,
                 "--embedded" => options.embedded = true,
                 "--reverse" => options.reverse = true,
                 other => bail!(
-                    "bench knows --rows N, --runs N, --kafka, --embedded and --reverse, not {other}"
+                    "bench knows --rows N, --runs N, --kafka, --embedded, --reverse, --latency and --program PATH, not {other}"
                 ),
             }
         }
         if !options.kafka && !options.embedded {
             (options.kafka, options.embedded) = (true, true);
+        }
+        if options.rows == 0 {
+            options.rows = if options.latency { ROWS.1 } else { ROWS.0 };
         }
         Ok(options)
     }
@@ -74,8 +97,11 @@ pub(crate) struct Cost {
 
 /// Measures and prints.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let programs = build::programs(&["api"], Profile::Release)?;
-    let connect = programs.path("connect")?;
+    let connect = match &options.program {
+        Some(path) => path.clone(),
+        None => build::programs(&["api"], Profile::Release)?.path("connect")?.to_owned(),
+    };
+    let connect = connect.as_path();
     let dir = tempfile::tempdir()?;
     let postgres = Postgres::start(&dir.path().join("postgres"), PostgresOptions::default())?;
     let settings = [
@@ -92,6 +118,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         true => Some(Kafka::start(&dir.path().join("kafka"), KafkaOptions::default())?),
         false => None,
     };
+    if options.latency {
+        let logs = [options.embedded.then_some(None), kafka.as_ref().map(Some)];
+        let logs: Vec<_> = logs.into_iter().flatten().collect();
+        let rows = options.rows;
+        let parts =
+            chain::Parts { connect, postgres: &postgres, mariadb: &mariadb, rows, reverse: false };
+        return latency::measure(&parts, &logs, dir.path()).map(drop);
+    }
     fill(&postgres, options.rows)?;
     if options.reverse {
         fill_mariadb(&mariadb, options.rows)?;

@@ -20,6 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test            everything that CI checks
   bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
+  bench --latency [--rows N] [--kafka] [--embedded]
+                  one row at a time, from its commit until it is visible; --program PATH: not built
   bench --stages  what a record costs in each stage on its way, without servers
   chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--program PATH]
         [--at-least-once]

@@ -1,15 +1,21 @@
 //! Connections, and what PostgreSQL's errors mean.
 
-use std::{error::Error as StdError, hash::BuildHasher, time::Duration};
+use std::{
+    error::Error as StdError, future::poll_fn, hash::BuildHasher, sync::Arc, time::Duration,
+};
 
 use connect_core::error::{Error, ErrorKind, Result};
-use connectors_jdbc::connection::{Settings, cause, invalid};
+use connectors_jdbc::{
+    connection::{Settings, cause, invalid},
+    names::Quote,
+};
 use rustls::ClientConfig;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 use tokio_postgres::{
-    Client, Config,
+    AsyncMessage, Client, Config, Connection, Socket,
     config::{ChannelBinding, SslMode, TargetSessionAttrs},
     error::{DbError, Severity, SqlState},
+    tls::MakeTlsConnect,
 };
 
 use crate::tls::{self, Mode, Tls};
@@ -96,8 +102,46 @@ pub(crate) const PARAMETERS: &[&str] = &[
 /// Connects to the first of the URL's hosts that answers and is of the wanted kind.
 pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
     let plan = Plan::new(settings)?;
-    settings.attempt(|| plan.connect()).await
+    let (client, connection) = settings.attempt(|| plan.connect()).await?;
+    // The driver's own task: it moves bytes until the client is dropped.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection to PostgreSQL ended");
+        }
+    });
+    Ok(client)
 }
+
+/// Listens on a channel, on a connection of its own, which ends when nobody looks at the changes any more.
+pub(crate) async fn listen(settings: &Settings, channel: &str) -> Result<watch::Receiver<()>> {
+    let (client, mut connection) = Plan::new(settings)?.connect().await?;
+    let (client, (told, changes)) = (Arc::new(client), watch::channel(()));
+    // The driver's own task, and the one that keeps the client: without it the connection ends.
+    let kept = Arc::clone(&client);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = told.closed() => break,
+                message = poll_fn(|context| connection.poll_message(context)) => match message {
+                    Some(Ok(AsyncMessage::Notification(_))) => drop(told.send(())),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "the connection that listens ended");
+                        break;
+                    }
+                    None => break,
+                },
+            }
+        }
+        drop(kept);
+    });
+    let listen = format!("LISTEN {}", Quote::Double.always().identifier(channel));
+    client.batch_execute(&listen).await.map_err(|e| error("listening", e))?;
+    Ok(changes)
+}
+
+/// A client, and what moves its bytes.
+type Opened = (Client, Connection<Socket, <Tls as MakeTlsConnect<Socket>>::Stream>);
 
 /// Everything that the settings say, so that what is wrong with them shows before the first attempt.
 struct Plan {
@@ -133,7 +177,7 @@ impl Plan {
         })
     }
 
-    async fn connect(&self) -> Result<Client> {
+    async fn connect(&self) -> Result<Opened> {
         let mut hosts: Vec<&Host> = self.hosts.iter().collect();
         if self.shuffled {
             // Each of these hashes differently, which is random enough to spread connections.
@@ -144,7 +188,7 @@ impl Plan {
         for wanted in self.target.passes() {
             for host in &hosts {
                 let error = match self.open(host, *wanted).await {
-                    Ok(client) => return Ok(client),
+                    Ok(opened) => return Ok(opened),
                     Err(error) => error,
                 };
                 tracing::debug!(%error, "a host cannot be used");
@@ -162,7 +206,7 @@ impl Plan {
     }
 
     /// Connects to one host, with and without TLS where the mode leaves that open.
-    async fn open(&self, host: &Host, wanted: TargetSessionAttrs) -> Result<Client> {
+    async fn open(&self, host: &Host, wanted: TargetSessionAttrs) -> Result<Opened> {
         let (first, second) = match self.mode {
             Mode::Disable => (SslMode::Disable, None),
             Mode::Allow => (SslMode::Disable, Some(SslMode::Require)),
@@ -170,7 +214,7 @@ impl Plan {
             Mode::Require | Mode::VerifyCa | Mode::VerifyFull => (SslMode::Require, None),
         };
         let failed = match self.once(host, wanted, first).await {
-            Ok(client) => return Ok(client),
+            Ok(opened) => return Ok(opened),
             Err(failed) => failed,
         };
         let Some(second) = second.filter(|_| failed.may_be_the_encryption()) else {
@@ -178,7 +222,7 @@ impl Plan {
         };
         tracing::debug!(host = host.name, ?second, "trying with the other kind of encryption");
         match self.once(host, wanted, second).await {
-            Ok(client) => Ok(client),
+            Ok(opened) => Ok(opened),
             // Neither way is allowed: the first is the one that was wanted.
             Err(again) if again.may_be_the_encryption() => Err(failed.at(host)),
             Err(again) => Err(again.at(host)),
@@ -190,7 +234,7 @@ impl Plan {
         host: &Host,
         wanted: TargetSessionAttrs,
         ssl: SslMode,
-    ) -> Result<Client, Failed> {
+    ) -> Result<Opened, Failed> {
         let mut config = self.config.clone();
         config.host(&host.address.0).port(host.address.1).ssl_mode(ssl);
         config.target_session_attrs(wanted);
@@ -199,14 +243,7 @@ impl Plan {
             None => connecting.await,
             Some(limit) => timeout(limit, connecting).await.map_err(|_| Failed::Late(limit))?,
         };
-        let (client, connection) = connected.map_err(Failed::Driver)?;
-        // The driver's own task: it moves bytes until the client is dropped.
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection to PostgreSQL ended");
-            }
-        });
-        Ok(client)
+        connected.map_err(Failed::Driver)
     }
 }
 

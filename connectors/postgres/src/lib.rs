@@ -17,6 +17,7 @@ mod target;
 mod tls;
 #[cfg(test)]
 mod tls_tests;
+mod trigger;
 
 use connectors_jdbc::{sink::JdbcSink, source::JdbcSource};
 

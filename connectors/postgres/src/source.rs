@@ -17,12 +17,14 @@ use connectors_jdbc::{
     },
 };
 use futures_util::StreamExt;
+use tokio::sync::watch;
 use tokio_postgres::{Client, CopyOutStream};
 
 use crate::{
     catalog::{self, PgType},
     connection,
     decode::Decoder,
+    trigger,
 };
 
 /// A connection to PostgreSQL that is read.
@@ -34,7 +36,7 @@ pub struct PostgresReader {
 
 /// The relation and its partitions, and those that it is a partition of: whoever writes to one of them may write rows
 /// that are read.
-const RELATIONS: &str = "WITH RECURSIVE r AS (SELECT c.oid FROM pg_catalog.pg_class c \
+pub(crate) const RELATIONS: &str = "WITH RECURSIVE r AS (SELECT c.oid FROM pg_catalog.pg_class c \
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 \
     UNION SELECT i.inhrelid FROM r JOIN pg_catalog.pg_inherits i ON i.inhparent = r.oid), \
   a AS (SELECT oid FROM r UNION SELECT i.inhparent FROM a JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid)";
@@ -92,6 +94,7 @@ impl SourceDatabase for PostgresReader {
     const PROTOCOLS: &'static [&'static str] = &["postgresql"];
     const QUOTE: Quote = Quote::Double;
     const PARAMETERS: &'static [&'static str] = connection::PARAMETERS;
+    const NOTIFIES: bool = true;
     type Type = PgType;
     type Rows = PostgresRows;
 
@@ -218,6 +221,17 @@ impl SourceDatabase for PostgresReader {
         let row = row.map_err(|e| error("looking at the incrementing column", e))?;
         let (some, all): (Option<bool>, Option<bool>) = (row.get(0), row.get(1));
         Ok(some.zip(all))
+    }
+
+    async fn listen(config: &SourceConfig, channel: &str) -> Result<watch::Receiver<()>> {
+        connection::listen(&config.connection, channel).await
+    }
+
+    async fn install_trigger(&mut self, table: &TableName, channel: &str) -> Result<()> {
+        let installed = trigger::install(&self.client, table, channel).await;
+        installed.map_err(|e| {
+            e.context("table", table.qualified()).context("doing", "installing its trigger")
+        })
     }
 
     fn text(text: &str) -> String {

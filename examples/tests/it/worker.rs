@@ -9,7 +9,7 @@ use std::{
 };
 
 use api::{RunningWorker, WorkerOptions};
-use connect_core::{config::Properties, transport::Transport};
+use connect_core::{config::Properties, registry::Registry, transport::Transport};
 use connect_core_log::EmbeddedLog;
 use connect_core_testkit::Faulty;
 use serde_json::{Value as Json, json};
@@ -18,10 +18,10 @@ use tokio::{
     net::TcpStream,
 };
 
-struct Client(SocketAddr);
+pub(crate) struct Client(SocketAddr);
 
 impl Client {
-    async fn send(&self, method: &str, path: &str, body: Option<&Json>) -> (u16, Json) {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Option<&Json>) -> (u16, Json) {
         let text = body.map(Json::to_string).unwrap_or_default();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\
@@ -57,7 +57,7 @@ impl Client {
     }
 }
 
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !condition().await {
         assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
@@ -66,13 +66,21 @@ async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 async fn start(dir: &Path, transport: Option<Arc<dyn Transport>>) -> (RunningWorker, Client) {
+    start_with(dir, transport, Registry::default()).await
+}
+
+pub(crate) async fn start_with(
+    dir: &Path,
+    transport: Option<Arc<dyn Transport>>,
+    more: Registry,
+) -> (RunningWorker, Client) {
     let properties = Properties::from([
         ("listeners".into(), "http://127.0.0.1:0".into()),
         ("log.dir".into(), dir.join("log").display().to_string()),
         ("key.converter".into(), "org.apache.kafka.connect.storage.StringConverter".into()),
         ("value.converter".into(), "org.apache.kafka.connect.storage.StringConverter".into()),
     ]);
-    let registry = connectors::registry().merge(examples::registry());
+    let registry = connectors::registry().merge(examples::registry()).merge(more);
     let worker = RunningWorker::start(WorkerOptions {
         properties,
         registry,

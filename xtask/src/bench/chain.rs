@@ -36,19 +36,17 @@ impl Parts<'_> {
     }
 }
 
-/// Moves the table once: source and sink connector on one worker, upserts by key.
-pub(crate) fn measure(
-    parts: &Parts<'_>,
+/// Starts a worker in a directory of its own; with it its URL, and the name that its topics begin with.
+pub(super) fn start(
+    connect: &Path,
     kafka: Option<&Kafka>,
     schemas: bool,
     work: &Path,
-) -> Result<Cost> {
+) -> Result<(Process, String, String)> {
     fs::create_dir_all(work)?;
     let name =
         work.file_name().and_then(|name| name.to_str()).context("a directory without name")?;
-    let (rest, table) = (port::free_port()?, format!("{name}-bench"));
-    let quoted = parts.quoted(&table);
-    parts.target(&format!("DROP TABLE IF EXISTS {quoted}"))?;
+    let rest = port::free_port()?;
     let log = match kafka {
         Some(kafka) => format!("bootstrap.servers={}", kafka.address()),
         None => format!("log.dir={}", work.join("log").display()),
@@ -64,13 +62,27 @@ pub(crate) fn measure(
              listeners=http://127.0.0.1:{rest}\n"
         ),
     )?;
-    let mut command = Command::new(parts.connect);
+    let mut command = Command::new(connect);
     command.arg("worker").arg(&file).env("RUST_LOG", "warn");
     let mut worker = Process::spawn("connect", &command, &work.join("worker.log"))?;
     let url = format!("http://127.0.0.1:{rest}");
     worker.wait_ready(Duration::from_secs(60), || {
         http::get(&format!("{url}/health")).is_ok_and(|reply| reply.status == 200)
     })?;
+    Ok((worker, url, name.to_owned()))
+}
+
+/// Moves the table once: source and sink connector on one worker, upserts by key.
+pub(crate) fn measure(
+    parts: &Parts<'_>,
+    kafka: Option<&Kafka>,
+    schemas: bool,
+    work: &Path,
+) -> Result<Cost> {
+    let (mut worker, url, name) = start(parts.connect, kafka, schemas, work)?;
+    let table = format!("{name}-bench");
+    let quoted = parts.quoted(&table);
+    parts.target(&format!("DROP TABLE IF EXISTS {quoted}"))?;
     let broker = kafka.and_then(|kafka| kafka.pid());
     let pid = |pid: Option<u32>| pid.context("the server is not running");
     let (p, m) = (pid(parts.postgres.pid())?, pid(parts.mariadb.pid())?);
@@ -79,7 +91,7 @@ pub(crate) fn measure(
         Ok([cpu::seconds(worker.pid())?, cpu::seconds(p)?, cpu::seconds(m)?, broker])
     };
     let (before, start) = (now()?, Instant::now());
-    for config in configs(parts, name) {
+    for config in configs(parts, &name) {
         let reply = http::post(&format!("{url}/connectors"), &config.to_string())?;
         ensure!(reply.status == 201, "POST /connectors: {} {}", reply.status, reply.body);
     }

@@ -259,7 +259,7 @@ impl SourceLoop<'_> {
         }
     }
 
-    /// Waits, while appends become durable; false when told to stop.
+    /// Waits, while appends become durable, until the time is over or the source has something; false when told to stop.
     async fn idle(&mut self, wait: Duration, runner: &Runner) -> Result<bool> {
         let sleep = sleep(wait);
         tokio::pin!(sleep);
@@ -270,6 +270,7 @@ impl SourceLoop<'_> {
                 Some(durable) = self.window.next() => self.durable(Some(durable)).await?,
                 () = at(self.transactions.due) => self.end_transaction(Append::default()).await?,
                 () = &mut sleep => return Ok(true),
+                () = self.source.woken() => return Ok(true),
             }
         }
     }

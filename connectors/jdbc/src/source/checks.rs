@@ -14,6 +14,8 @@ use crate::{check_dialect, zone::Zone};
 
 /// Longest name of a topic.
 const MAX_TOPIC: usize = 249;
+/// Longest name of a channel, in bytes: NAMEDATALEN less one.
+const MAX_CHANNEL: usize = 63;
 
 /// What is wrong between keys.
 pub fn contradictions(config: &SourceConfig) -> Vec<Invalid> {
@@ -34,6 +36,33 @@ pub fn contradictions(config: &SourceConfig) -> Vec<Invalid> {
     check_topic(config, &mut invalid);
     check_query(config, mode, &mut invalid);
     check_tables(config, mode, &mut invalid);
+    invalid
+}
+
+/// What is wrong with listening for notifications, on a database that may not have any.
+pub fn notification(config: &SourceConfig, protocols: &[&str], notifies: bool) -> Vec<Invalid> {
+    let channel = config.channel();
+    let mut invalid = Vec::new();
+    if !notifies {
+        let why = format!("is of PostgreSQL alone, not of {}", protocols.join(" or "));
+        invalid.extend(channel.map(|name| Invalid::value("notify.channel", name, &why)));
+        if config.notify_trigger {
+            invalid.push(Invalid::value("notify.install.trigger", "true", &why));
+        }
+        return invalid;
+    }
+    if let Some(name) = channel.filter(|name| name.len() > MAX_CHANNEL || name.contains('\0')) {
+        let why = "a channel's name has at most 63 bytes";
+        invalid.push(Invalid::value("notify.channel", name, why));
+    }
+    if config.notify_trigger && channel.is_none() {
+        let why = "must be given with notify.install.trigger";
+        invalid.push(Invalid::value("notify.channel", "", why));
+    }
+    if config.notify_trigger && config.query().is_some() {
+        let why = "which tables a query reads is not known: notify the channel yourself, or install triggers yourself";
+        invalid.push(Invalid::value("notify.install.trigger", "true", why));
+    }
     invalid
 }
 

@@ -60,6 +60,10 @@ impl SourceConfig {
         let masked = self.query_masked.as_ref().map(Secret::expose).unwrap_or_default();
         [self.query.trim(), masked.trim()].into_iter().find(|query| !query.is_empty())
     }
+    /// The channel that tells of what was committed; none where it is not listened for.
+    pub fn channel(&self) -> Option<&str> {
+        Some(self.notify_channel.trim()).filter(|channel| !channel.is_empty())
+    }
     /// Most rows in a batch: Aiven's default is another.
     pub fn max_rows(&self) -> usize {
         self.batch_max_rows.unwrap_or(if self.aiven { 100 } else { 3000 }) as usize

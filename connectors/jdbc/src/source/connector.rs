@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     JdbcSourceTask, Offset, Partition, SourceConfig,
-    checks::{contradictions, without_meaning},
+    checks::{contradictions, notification, without_meaning},
     database::SourceDatabase,
     keys::Mode,
     tables,
@@ -54,7 +54,8 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
     }
 
     async fn validate(config: &SourceConfig) -> Vec<Invalid> {
-        let invalid = contradictions(config);
+        let mut invalid = contradictions(config);
+        invalid.extend(notification(config, D::PROTOCOLS, D::NOTIFIES));
         if !invalid.is_empty() {
             return invalid;
         }
@@ -101,6 +102,10 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
     }
 
     async fn connect(config: SourceConfig) -> Result<Self> {
+        // A stored configuration was not validated here.
+        if let Some(invalid) = notification(&config, D::PROTOCOLS, D::NOTIFIES).first() {
+            return Err(Error::config(invalid.message()));
+        }
         let database = Mutex::new(D::connect(&config).await?);
         let ignored = without_meaning(&config, D::PARAMETERS);
         if !ignored.is_empty() {
@@ -136,8 +141,10 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
 
     async fn task(&self, assigned: Vec<Assigned<JdbcSourceTask<D>>>) -> Result<JdbcSourceTask<D>> {
         let mut task = JdbcSourceTask::new(self.config.clone(), assigned)?;
+        let mut database = self.database().await?;
         // What contradicts the tables fails the start, not the first poll.
-        task.check(&mut *self.database().await?).await?;
+        task.check(&mut *database).await?;
+        task.install_triggers(&mut *database).await?;
         Ok(task)
     }
 }

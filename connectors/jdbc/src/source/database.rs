@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connect_core::{
     data::{Schema, Value},
-    error::Result,
+    error::{Error, Result},
 };
+use tokio::sync::watch;
 
 use super::{Mark, SourceConfig, criteria::Criteria, tables::Found};
 use crate::names::{Quote, TableName};
@@ -128,6 +129,8 @@ pub trait SourceDatabase: Sized + Send + 'static {
     const QUOTE: Quote;
     /// Names of the connection's parameters that are known.
     const PARAMETERS: &'static [&'static str];
+    /// Whether it can tell that something was committed: [`listen`](Self::listen), [`install_trigger`](Self::install_trigger).
+    const NOTIFIES: bool = false;
     /// A column's type.
     type Type: Send + Sync;
     /// Rows of a query.
@@ -180,6 +183,16 @@ pub trait SourceDatabase: Sized + Send + 'static {
     }
     /// Whether the texts of a column are (some, all) integers; none of an empty table.
     async fn integers(&mut self, from: &str, column: &str) -> Result<Option<(bool, bool)>>;
+
+    /// Listens on a channel, on a connection of its own. What is returned changes with each notification, as often as is
+    /// looked; its sender is gone when the connection is.
+    async fn listen(_config: &SourceConfig, _channel: &str) -> Result<watch::Receiver<()>> {
+        Err(Error::config("this database has no notifications"))
+    }
+    /// Has a table notify the channel after each INSERT and UPDATE, if it doesn't yet. Outside of a transaction.
+    async fn install_trigger(&mut self, _table: &TableName, _channel: &str) -> Result<()> {
+        Err(Error::config("this database has no notifications"))
+    }
 
     /// A text in a statement.
     fn text(text: &str) -> String;

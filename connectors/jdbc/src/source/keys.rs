@@ -347,6 +347,17 @@ pub struct SourceKeys {
     #[serde(rename = "poll.interval.ms", default)]
     #[schemars(extend("x-importance" = "HIGH", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Poll Interval (ms)"))]
     pub poll_interval: Millis<5000>,
+    /// PostgreSQL: a channel to LISTEN on, by its exact name. A notification makes all tables of the connector due at once;
+    /// poll.interval.ms goes on underneath, and may then be long. Empty means none.
+    #[serde(rename = "notify.channel", default)]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "MEDIUM", "x-display" = "Notification channel"))]
+    pub notify_channel: String,
+    /// Whether each table gets a trigger that notifies notify.channel after INSERT and UPDATE, if it has none yet: a trigger
+    /// ferrovia_notify_CHANNEL on it and its partitions, and in its schema a function ferrovia_notify(). Nothing removes
+    /// them but DROP FUNCTION ferrovia_notify() CASCADE. Views and foreign tables get none.
+    #[serde(rename = "notify.install.trigger", default)]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Install notifying triggers"))]
+    pub notify_trigger: bool,
     /// Most rows in one batch.
     #[serde(rename = "batch.max.rows")]
     #[schemars(range(min = 1), extend("x-importance" = "LOW", "x-group" = "Connector", "x-width" = "SHORT", "x-display" = "Max Rows Per Batch", "x-default" = 3000))]

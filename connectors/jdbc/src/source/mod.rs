@@ -11,6 +11,7 @@ pub mod offset;
 mod reader;
 pub mod tables;
 pub mod task;
+mod wake;
 
 pub use config::SourceConfig;
 pub use connector::JdbcSource;

@@ -17,6 +17,7 @@ use super::{
     database::{Horizon, Order, Origin, Read, SourceDatabase},
     keys::{Mode, TextOrder},
     reader::{Batch, Reading},
+    wake::Wake,
 };
 use crate::zone::Zone;
 
@@ -24,6 +25,8 @@ use crate::zone::Zone;
 const MARGIN_MICROS: i64 = 5_000;
 /// First and longest pause while rows wait for transactions that still run.
 const WAIT: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
+/// Longest pause after an error while notifications are listened for.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// One partition of a task.
 struct Polling {
@@ -35,6 +38,12 @@ struct Polling {
     /// What was seen, and must not be read before its writers have ended.
     held: Option<Horizon>,
     wait: Duration,
+    /// When to look again, if it is known that this reading does not bring everything: rows were held back.
+    more: Option<Instant>,
+    /// Whether something was committed since the last look.
+    told: bool,
+    /// The database's time of the first look after that: rows up to then are to be read without another notification.
+    wanted: Option<i64>,
     /// Failed attempts, one after the other.
     failed: i32,
 }
@@ -60,6 +69,7 @@ pub struct JdbcSourceTask<D: SourceDatabase> {
     reading: Option<(usize, Reading<D::Rows>)>,
     /// A statement was begun whose end was not seen: a poll was dropped in between.
     busy: bool,
+    wake: Option<Wake>,
 }
 
 impl<D: SourceDatabase> JdbcSourceTask<D> {
@@ -73,10 +83,27 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             column: None,
             held: None,
             wait: WAIT.0,
+            more: None,
+            told: false,
+            wanted: None,
             failed: 0,
         });
         let tables = tables.collect();
-        Ok(Self { config, mode, zone, tables, database: None, reading: None, busy: false })
+        let wake = Wake::of(&config);
+        Ok(Self { config, mode, zone, tables, database: None, reading: None, busy: false, wake })
+    }
+
+    /// Has the tables tell of what is committed, if the configuration says so.
+    pub(super) async fn install_triggers(&mut self, database: &mut D) -> Result<()> {
+        let Some(channel) = self.config.channel().filter(|_| self.config.notify_trigger) else {
+            return Ok(());
+        };
+        for Polling { partition, .. } in &self.tables {
+            if let Origin::Table(table) = origin(database, &self.config, partition).await? {
+                database.install_trigger(&table, channel).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Finds the columns of the first table, as the JVM's does when it starts.
@@ -98,9 +125,12 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             return Err(Error::internal("no connection"));
         };
         self.busy = true;
+        let notified = self.wake.is_some();
         let polling = &mut self.tables[at];
         let origin = origin(database, &self.config, &polling.partition).await?;
         let mut limits = Limits::default();
+        // What was committed after the held horizon was noted, nobody tells of again.
+        polling.more = (notified && polling.held.is_some()).then(Instant::now);
         if self.mode.increments() {
             let found = match polling.column.take() {
                 Some(known) => Some(known),
@@ -132,7 +162,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         criteria.numeric_text = polling.column.as_ref().is_some_and(|column| column.numeric_text);
         let mut after = polling.offset.clone();
         if !criteria.timestamps.is_empty() {
-            limits.until = Some(until(database, &self.config).await?);
+            limits.until = Some(until(database, &self.config, polling).await?);
             if after == Offset::default() {
                 after = initial(database, &self.config).await?;
                 // Now is the time of the first poll, not of each.
@@ -182,7 +212,8 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         let polling = &mut self.tables[at];
         polling.failed = 0;
         let Some(Batch { records, offset }) = batch else {
-            polling.due = Instant::now() + self.config.poll_interval.get();
+            let later = Instant::now() + self.config.poll_interval.get();
+            polling.due = polling.more.take().unwrap_or(later);
             self.reading = None;
             return Ok(None);
         };
@@ -201,7 +232,10 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
     fn failed(&mut self, at: usize, error: Error) -> Error {
         // The other tables of the task get their turn.
         let polling = &mut self.tables[at];
-        polling.due = Instant::now() + self.config.poll_interval.get();
+        let interval = self.config.poll_interval.get();
+        // An interval that relies on notifications may be long.
+        let pause = if self.wake.is_some() { interval.min(RETRY) } else { interval };
+        polling.due = Instant::now() + pause;
         polling.column = None;
         polling.failed = polling.failed.saturating_add(1);
         let most = self.config.query_retries;
@@ -209,6 +243,18 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             return error.retriable(false).context("query.retry.attempts", most);
         }
         error
+    }
+
+    /// Something was committed, in whichever table.
+    fn told(&mut self) {
+        let now = Instant::now();
+        for polling in &mut self.tables {
+            polling.told = true;
+            // Whoever waits longest stays first; what failed waits.
+            if polling.failed == 0 {
+                polling.due = polling.due.min(now);
+            }
+        }
     }
 }
 
@@ -340,9 +386,11 @@ async fn settled<D: SourceDatabase>(
             Horizon { writers, ..held }
         }
     };
-    let Some(highest) = horizon.highest.clone() else {
-        return Ok(Settled::Wait(config.poll_interval.get()));
+    let nothing = match polling.more {
+        Some(_) => Settled::Wait(Duration::ZERO),
+        None => Settled::Wait(config.poll_interval.get()),
     };
+    let Some(highest) = horizon.highest.clone() else { return Ok(nothing) };
     if horizon.writers.is_empty() {
         polling.wait = WAIT.0;
         let read = match &polling.offset.incrementing {
@@ -352,7 +400,7 @@ async fn settled<D: SourceDatabase>(
         };
         // Nothing is new. A text among numbers that is none has no place in their order, and must not be passed over.
         if read && !column.numeric_text {
-            return Ok(Settled::Wait(config.poll_interval.get()));
+            return Ok(nothing);
         }
         let highest = if column.other { D::text(&highest) } else { number(highest)? };
         return Ok(Settled::UpTo(highest));
@@ -376,17 +424,35 @@ fn number(text: String) -> Result<String> {
 
 /// The upper bound of timestamps: the database's own time less the configured delay; or the start of the oldest
 /// transaction that still runs, if that is earlier. The rows that it will commit may have timestamps from there on:
-/// read past them, and they would be lost.
-async fn until<D: SourceDatabase>(database: &mut D, config: &SourceConfig) -> Result<i64> {
-    let mut until = database.now().await?;
+/// read past them, and they would be lost. What was told of and lies beyond gets a look of its own.
+async fn until<D: SourceDatabase>(
+    database: &mut D,
+    config: &SourceConfig,
+    polling: &mut Polling,
+) -> Result<i64> {
+    let now = database.now().await?;
+    let (mut until, mut held) = (now, false);
     if config.hold_back {
         let oldest = database.oldest_transaction().await?;
         until -= MARGIN_MICROS;
+        held = oldest.is_some_and(|oldest| oldest < until);
         until = oldest.map_or(until, |oldest| oldest.min(until));
     }
     let delay = i64::try_from(config.timestamp_delay.get().as_micros()).unwrap_or(i64::MAX);
     // As the JVM's: cut to milliseconds.
-    Ok((until.div_euclid(1000) * 1000).saturating_sub(delay))
+    let until = (until.div_euclid(1000) * 1000).saturating_sub(delay);
+    if std::mem::take(&mut polling.told) {
+        polling.wanted = Some(now);
+    }
+    polling.wanted = polling.wanted.filter(|wanted| *wanted >= until);
+    let missing = polling.wanted.map(|wanted| wanted.saturating_sub(until).unsigned_abs());
+    polling.more = missing.map(|missing| {
+        // The bound itself is not read, and up to a millisecond is cut off.
+        let pause = Duration::from_micros(missing + 1) + Duration::from_millis(1);
+        Instant::now() + if held { polling.wait } else { pause }
+    });
+    polling.wait = if held && missing.is_some() { (polling.wait * 2).min(WAIT.1) } else { WAIT.0 };
+    Ok(until)
 }
 
 /// Where to start without an offset.
@@ -406,7 +472,6 @@ impl<D: SourceDatabase> SourceTask for JdbcSourceTask<D> {
 
     async fn poll(&mut self) -> Result<Polled<SourceBatch<Self>>> {
         loop {
-            let now = Instant::now();
             let (at, result) = if let Some((at, _)) = &self.reading {
                 let at = *at;
                 match self.read().await {
@@ -415,10 +480,21 @@ impl<D: SourceDatabase> SourceTask for JdbcSourceTask<D> {
                     Err(error) => (at, Err(error)),
                 }
             } else {
+                // Only between readings: what is told during one must make its table due once more after it.
+                if let Some(wake) = &mut self.wake
+                    && wake.told::<D>(&self.config).await
+                {
+                    self.told();
+                }
+                let now = Instant::now();
                 let next = self.tables.iter().enumerate().min_by_key(|(_, table)| table.due);
                 match next.map(|(at, table)| (at, table.due)) {
                     None => return Ok(Polled::Idle(self.config.table_poll_interval.get())),
-                    Some((_, due)) if due > now => return Ok(Polled::Idle(due - now)),
+                    Some((_, due)) if due > now => {
+                        let again = self.wake.as_ref().and_then(Wake::due);
+                        let due = again.map_or(due, |again| again.min(due));
+                        return Ok(Polled::Idle(due.saturating_duration_since(now)));
+                    }
                     Some((at, _)) => (at, self.start(at).await),
                 }
             };
@@ -427,6 +503,13 @@ impl<D: SourceDatabase> SourceTask for JdbcSourceTask<D> {
                 self.database = None;
                 return Err(self.failed(at, error));
             }
+        }
+    }
+
+    async fn woken(&mut self) {
+        match &mut self.wake {
+            Some(wake) => wake.changed().await,
+            None => std::future::pending().await,
         }
     }
 }

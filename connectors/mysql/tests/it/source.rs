@@ -206,3 +206,24 @@ async fn a_query_streams_and_a_column_that_is_added_is_seen() {
     let batch = read_next(&mut *task).await;
     assert_eq!(fields(&batch, 0).len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_are_refused() {
+    for (pairs, key) in [
+        ([("notify.channel", "c"), ("table.whitelist", "t")], "notify.channel"),
+        ([("notify.install.trigger", "true"), ("table.whitelist", "t")], "notify.install.trigger"),
+    ] {
+        let pairs = [pairs.as_slice(), &[("mode", "bulk")]].concat();
+        let properties = properties(&pairs);
+        let registry = Registry::default().source::<MySqlSource>();
+        let plugin = registry.find("MySqlSource", &properties).unwrap();
+        let invalid = plugin.validate(&properties).await;
+        let found: Vec<_> = invalid.iter().map(|i| (i.key.as_str(), i.message())).collect();
+        assert!(
+            matches!(found.as_slice(), [(k, m)] if *k == key && m.contains("PostgreSQL")),
+            "{found:?}"
+        );
+        let error = open(&pairs, None).await.err().expect("fails").to_string();
+        assert!(error.contains(key) && error.contains("PostgreSQL"), "{error}");
+    }
+}

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 
 use crate::{
     modes::{ids, open, read, read_next},
+    notify::next,
     port, sql,
 };
 
@@ -97,15 +98,34 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// However transactions interleave: what is committed is read once, in the order of the ids.
 #[test]
 fn interleaved_transactions_lose_nothing() {
+    interleaved("o_any", &pairs("o_any", "true"));
+}
+
+/// The same, without a poll that would bring later what was forgotten.
+#[test]
+fn interleaved_transactions_lose_no_notification() {
+    let notified = [
+        ("poll.interval.ms", "600000"),
+        ("notify.channel", "o_told"),
+        ("notify.install.trigger", "true"),
+    ];
+    interleaved("o_told", &[pairs("o_told", "true").as_slice(), &notified].concat());
+}
+
+fn interleaved(table: &str, pairs: &[(&str, &str)]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    sql("CREATE TABLE o_any (id serial PRIMARY KEY)");
+    sql(&format!("CREATE TABLE {table} (id serial PRIMARY KEY)"));
     let writers: Vec<Client> = (0..TRANSACTIONS).map(|_| runtime.block_on(client())).collect();
-    let mut runner =
-        TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 60,
+        failure_persistence: None,
+        max_shrink_time: 60_000,
+        ..Config::default()
+    });
     let tested = runner.run(&acts(), |acts| {
         runtime.block_on(async {
-            sql("TRUNCATE o_any");
-            let mut task = open(&pairs("o_any", "true"), None).await.unwrap();
+            sql(&format!("TRUNCATE {table}"));
+            let mut task = open(pairs, None).await.unwrap();
             let mut began = [false; TRANSACTIONS];
             let mut seen = Vec::new();
             for act in acts {
@@ -113,7 +133,7 @@ fn interleaved_transactions_lose_nothing() {
                     Act::Insert(t) => {
                         let begin = if began[t] { "" } else { "BEGIN; " };
                         began[t] = true;
-                        let insert = format!("{begin}INSERT INTO o_any DEFAULT VALUES");
+                        let insert = format!("{begin}INSERT INTO {table} DEFAULT VALUES");
                         writers[t].batch_execute(&insert).await.unwrap();
                     }
                     Act::End(t, commits) => {
@@ -131,10 +151,10 @@ fn interleaved_transactions_lose_nothing() {
             for writer in &writers {
                 writer.batch_execute("COMMIT").await.unwrap();
             }
-            let there = sql("SELECT id FROM o_any ORDER BY id");
+            let there = sql(&format!("SELECT id FROM {table} ORDER BY id"));
             let there: Vec<&str> = there.split_whitespace().collect();
             while seen.len() < there.len() {
-                seen.extend(ids(&read_next(&mut *task).await));
+                seen.extend(ids(&next(&mut *task).await));
             }
             let once: BTreeSet<&String> = seen.iter().collect();
             prop_assert_eq!(once.len(), seen.len(), "a row came twice");

@@ -6,6 +6,7 @@ mod commit_order;
 mod extremes;
 mod modes;
 mod moments;
+mod notify;
 mod sink;
 mod suite;
 mod types;

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{port, sql};
 
-fn properties(pairs: &[(&str, &str)]) -> Properties {
+pub(crate) fn properties(pairs: &[(&str, &str)]) -> Properties {
     let url = format!("jdbc:postgresql://127.0.0.1:{}/mydb", port());
     let base = [
         ("connector.class", "PostgresSource"),

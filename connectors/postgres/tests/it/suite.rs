@@ -12,6 +12,8 @@ struct Harness {
     table: &'static str,
     mode: &'static str,
     text_ids: bool,
+    /// Whether the table notifies.
+    notifies: bool,
 }
 
 impl Harness {
@@ -20,7 +22,11 @@ impl Harness {
             "CREATE TABLE {table} (id {id} PRIMARY KEY, valor text, \
              updated_at timestamptz NOT NULL DEFAULT clock_timestamp())"
         ));
-        Self { table, mode, text_ids: id == "text" }
+        Self { table, mode, text_ids: id == "text", notifies: false }
+    }
+
+    fn notifying(table: &'static str, mode: &'static str) -> Self {
+        Self { notifies: true, ..Self::new(table, mode, "int") }
     }
 }
 
@@ -46,6 +52,8 @@ impl SourceHarness for Harness {
             ("poll.interval.ms", "20"),
             ("batch.max.rows", "10"),
             ("topic.prefix", "p-"),
+            ("notify.channel", if self.notifies { self.table } else { "" }),
+            ("notify.install.trigger", if self.notifies { "true" } else { "false" }),
         ];
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
@@ -89,6 +97,13 @@ async fn timestamp() {
 #[tokio::test(flavor = "multi_thread")]
 async fn timestamp_incrementing() {
     source_suite(&Harness::new("s_both", "timestamp+incrementing", "int")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notified() {
+    source_suite(&Harness::notifying("s_notified", "incrementing")).await;
+    source_suite(&Harness::notifying("s_notified_ts", "timestamp")).await;
+    source_suite(&Harness::notifying("s_notified_both", "timestamp+incrementing")).await;
 }
 
 #[tokio::test]
