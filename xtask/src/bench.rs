@@ -1,86 +1,33 @@
 //! `cargo xtask bench`: rows from PostgreSQL through the log into MariaDB, beside what the databases themselves need for
 //! it (`COPY | LOAD DATA`), in one run; `--reverse` adds the way back, so that each of the four connectors is measured.
+//! `--report` measures everything else too, and writes `docs/performance.md`.
 
 mod chain;
+mod client;
 mod cpu;
 mod floor;
+mod footprint;
+mod growth;
 mod latency;
+mod options;
+mod plot;
+mod report;
 pub(crate) mod stages;
+mod table;
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use tempfile::TempDir;
 use xtask::build::{self, Profile};
 use xtask_servers::{Kafka, KafkaOptions, MariaDb, MariaDbOptions, Postgres, PostgresOptions};
 
-/// What to measure.
-#[derive(Debug, Clone)]
-pub(crate) struct Options {
-    /// Rows of 100 bytes.
-    pub(crate) rows: u64,
-    /// Runs of each kind; medians are shown.
-    pub(crate) runs: usize,
-    /// Whether to measure on Kafka.
-    pub(crate) kafka: bool,
-    /// Whether to measure on the embedded log.
-    pub(crate) embedded: bool,
-    /// Whether to measure the way from MariaDB to PostgreSQL too.
-    pub(crate) reverse: bool,
-    /// Whether to measure the time of single rows instead.
-    pub(crate) latency: bool,
-    /// The `connect` to run, instead of one that is built.
-    pub(crate) program: Option<PathBuf>,
-}
+pub(crate) use options::Options;
+use report::Report;
+use table::Table;
 
-/// Rows of a measurement, and those that arrive one at a time.
-const ROWS: (u64, u64) = (500_000, 400);
-
-impl Options {
-    /// Reads `--rows N`, `--runs N`, `--kafka`, `--embedded`, `--reverse`, `--latency`, `--program PATH`; without `--kafka` and `--embedded`, both are
-    /// measured.
-    pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options = Self {
-            rows: 0,
-            runs: 1,
-            kafka: false,
-            embedded: false,
-            reverse: false,
-            latency: false,
-            program: None,
-        };
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            let mut number = || -> Result<u64> {
-                let text = words.next().with_context(|| format!("{word} needs a number"))?;
-                text.replace('_', "")
-                    .parse()
-                    .with_context(|| format!("{word} {text}: not a number"))
-            };
-            match *word {
-                "--program" => {
-                    let path = words.next().context("--program needs a path")?;
-                    options.program = Some(PathBuf::from(path));
-                }
-                "--latency" => options.latency = true,
-                "--rows" => options.rows = number()?,
-                "--runs" => options.runs = number()?.max(1) as usize,
-                "--kafka" => options.kafka = true,
-                "--embedded" => options.embedded = true,
-                "--reverse" => options.reverse = true,
-                other => bail!(
-                    "bench knows --rows N, --runs N, --kafka, --embedded, --reverse, --latency and --program PATH, not {other}"
-                ),
-            }
-        }
-        if !options.kafka && !options.embedded {
-            (options.kafka, options.embedded) = (true, true);
-        }
-        if options.rows == 0 {
-            options.rows = if options.latency { ROWS.1 } else { ROWS.0 };
-        }
-        Ok(options)
-    }
-}
+/// Most time that one measurement may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(1800);
 
 /// What one way of moving the rows cost.
 #[derive(Debug, Clone, Default)]
@@ -93,83 +40,136 @@ pub(crate) struct Cost {
     pub(crate) broker: f64,
     /// Most resident memory of the worker in MB.
     pub(crate) memory: f64,
+    /// Seconds since the start, and rows in the target by then.
+    pub(crate) progress: Vec<(f64, u64)>,
+}
+
+/// A way of moving the rows, with what each run of it cost.
+pub(crate) type Ways = Vec<(String, Vec<Cost>)>;
+
+/// The real parts that are measured.
+pub(crate) struct Bench {
+    connect: PathBuf,
+    postgres: Postgres,
+    mariadb: MariaDb,
+    kafka: Option<Kafka>,
+    dir: TempDir,
+}
+
+impl Bench {
+    fn start(options: &Options) -> Result<Self> {
+        let connect = match &options.program {
+            Some(path) => path.clone(),
+            None => build::programs(&["api"], Profile::Release)?.path("connect")?.to_owned(),
+        };
+        let dir = tempfile::tempdir()?;
+        let postgres = Postgres::start(&dir.path().join("postgres"), PostgresOptions::default())?;
+        let settings = [
+            "--innodb-buffer-pool-size=512M",
+            "--local-infile=1",
+            "--innodb-flush-log-at-trx-commit=1",
+        ];
+        let mariadb = MariaDbOptions {
+            args: settings.iter().map(|arg| (*arg).to_owned()).collect(),
+            ..MariaDbOptions::default()
+        };
+        let mariadb = MariaDb::start(&dir.path().join("mariadb"), mariadb)?;
+        let kafka = match options.kafka {
+            true => Some(Kafka::start(&dir.path().join("kafka"), KafkaOptions::default())?),
+            false => None,
+        };
+        Ok(Self { connect, postgres, mariadb, kafka, dir })
+    }
+
+    fn parts<'b>(&'b self, table: &'b Table) -> chain::Parts<'b> {
+        chain::Parts {
+            connect: &self.connect,
+            postgres: &self.postgres,
+            mariadb: &self.mariadb,
+            table,
+            reverse: false,
+            tasks: 1,
+        }
+    }
+
+    /// The logs to measure on; none is the embedded one.
+    fn logs(&self, options: &Options) -> Vec<Option<&Kafka>> {
+        let embedded = options.embedded.then_some(None);
+        [self.kafka.as_ref().map(Some), embedded].into_iter().flatten().collect()
+    }
 }
 
 /// Measures and prints.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let connect = match &options.program {
-        Some(path) => path.clone(),
-        None => build::programs(&["api"], Profile::Release)?.path("connect")?.to_owned(),
-    };
-    let connect = connect.as_path();
-    let dir = tempfile::tempdir()?;
-    let postgres = Postgres::start(&dir.path().join("postgres"), PostgresOptions::default())?;
-    let settings = [
-        "--innodb-buffer-pool-size=512M",
-        "--local-infile=1",
-        "--innodb-flush-log-at-trx-commit=1",
-    ];
-    let mariadb = MariaDbOptions {
-        args: settings.iter().map(|arg| (*arg).to_owned()).collect(),
-        ..MariaDbOptions::default()
-    };
-    let mariadb = MariaDb::start(&dir.path().join("mariadb"), mariadb)?;
-    let kafka = match options.kafka {
-        true => Some(Kafka::start(&dir.path().join("kafka"), KafkaOptions::default())?),
-        false => None,
-    };
+    let bench = Bench::start(options)?;
     if options.latency {
-        let logs = [options.embedded.then_some(None), kafka.as_ref().map(Some)];
-        let logs: Vec<_> = logs.into_iter().flatten().collect();
-        let rows = options.rows;
-        let parts =
-            chain::Parts { connect, postgres: &postgres, mariadb: &mariadb, rows, reverse: false };
-        return latency::measure(&parts, &logs, dir.path()).map(drop);
+        let table = Table::of_rows("none", 0);
+        let (parts, logs) = (bench.parts(&table), bench.logs(options));
+        return latency::measure(&parts, options.rows, &logs, bench.dir.path()).map(drop);
     }
-    fill(&postgres, options.rows)?;
+    let table = Table::of_rows("bench", options.rows);
+    table.fill(&bench.postgres)?;
     if options.reverse {
-        fill_mariadb(&mariadb, options.rows)?;
+        table.fill_mariadb(&bench.mariadb)?;
     }
+    let ways = ways(&bench, options, &table)?;
+    if !options.report {
+        return Ok(());
+    }
+    let (logs, dir) = (bench.logs(options), bench.dir.path());
+    let report = Report {
+        rows: options.rows,
+        runs: options.runs,
+        ways,
+        footprint: footprint::measure(&bench.connect, &logs, dir)?,
+        latency: latency::measure(&bench.parts(&table), latency::ROWS, &logs, dir)?,
+        rows_growth: growth::by_rows(&bench, &logs, options.largest)?,
+        columns_growth: growth::by_columns(&bench, &logs)?,
+        tasks_growth: growth::by_tasks(&bench, &logs, &table)?,
+        stages: stages::table()?,
+    };
+    report.write()
+}
+
+fn ways(bench: &Bench, options: &Options, table: &Table) -> Result<Ways> {
     println!(
         "{} rows of 100 bytes, PostgreSQL -> log -> MariaDB, {} run(s)\n",
-        options.rows, options.runs
+        table.rows, options.runs
     );
-    let mut table: Vec<(String, Vec<Cost>)> = Vec::new();
+    let mut ways: Ways = Vec::new();
     for run in 0..options.runs {
         let mut add = |name: &str, cost: Cost| {
-            println!("{}", line(&format!("run {}: {name}", run + 1), options.rows, &cost));
-            match table.iter_mut().find(|(known, _)| known == name) {
+            println!("{}", line(&format!("run {}: {name}", run + 1), table.rows, &cost));
+            match ways.iter_mut().find(|(known, _)| known == name) {
                 Some((_, costs)) => costs.push(cost),
-                None => table.push((name.to_owned(), vec![cost])),
+                None => ways.push((name.to_owned(), vec![cost])),
             }
         };
-        add("COPY | LOAD DATA", floor::measure(&postgres, &mariadb, options.rows)?);
+        add(FLOOR, floor::measure(&bench.postgres, &bench.mariadb, table)?);
         for reverse in [false, true].into_iter().filter(|reverse| !reverse || options.reverse) {
-            let rows = options.rows;
-            let parts =
-                chain::Parts { connect, postgres: &postgres, mariadb: &mariadb, rows, reverse };
+            let parts = chain::Parts { reverse, ..bench.parts(table) };
             let way = if reverse { ", reverse" } else { "" };
-            if let Some(kafka) = &kafka {
-                for schemas in [false, true] {
+            for kafka in bench.logs(options) {
+                for schemas in [false, true].into_iter().filter(|s| !s || kafka.is_some()) {
+                    let log = if kafka.is_some() { "Kafka" } else { "embedded" };
                     let kind = if schemas { "with schema" } else { "schemaless" };
-                    let work = dir.path().join(format!("kafka-{run}-{schemas}-{reverse}"));
-                    let cost = chain::measure(&parts, Some(kafka), schemas, &work)?;
-                    add(&format!("Kafka, {kind}{way}"), cost);
+                    let work = format!("{}-{run}-{schemas}-{reverse}", log.to_lowercase());
+                    let work = bench.dir.path().join(work);
+                    let cost = chain::measure(&parts, kafka, schemas, &work)?;
+                    add(&format!("{log}, {kind}{way}"), cost);
                 }
-            }
-            if options.embedded {
-                let work = dir.path().join(format!("embedded-{run}-{reverse}"));
-                let cost = chain::measure(&parts, None, false, &work)?;
-                add(&format!("embedded, schemaless{way}"), cost);
             }
         }
     }
     println!("\n{HEADER}");
-    for (name, costs) in table {
-        println!("{}", line(&name, options.rows, &median(&costs)));
+    for (name, costs) in &ways {
+        println!("{}", line(name, table.rows, &median(costs)));
     }
-    Ok(())
+    Ok(ways)
 }
+
+/// What the databases need by themselves.
+pub(crate) const FLOOR: &str = "COPY | LOAD DATA";
 
 const HEADER: &str = "                               rows/s  wall s  worker CPU s  peak MB  PostgreSQL CPU s  MariaDB CPU s  broker CPU s";
 
@@ -186,42 +186,22 @@ fn line(name: &str, rows: u64, cost: &Cost) -> String {
     )
 }
 
-/// Each figure's own median.
+/// Each figure's own median; the progress is that of the run with the median wall time.
 fn median(costs: &[Cost]) -> Cost {
     let of = |figure: fn(&Cost) -> f64| {
         let mut all: Vec<f64> = costs.iter().map(figure).collect();
         all.sort_by(f64::total_cmp);
         all.get(all.len() / 2).copied().unwrap_or_default()
     };
+    let wall = of(|c| c.wall);
+    let middle = costs.iter().find(|cost| cost.wall == wall);
     Cost {
-        wall: of(|c| c.wall),
+        wall,
         worker: of(|c| c.worker),
         postgres: of(|c| c.postgres),
         mariadb: of(|c| c.mariadb),
         broker: of(|c| c.broker),
         memory: of(|c| c.memory),
+        progress: middle.map(|cost| cost.progress.clone()).unwrap_or_default(),
     }
 }
-
-/// The table that is copied: a key, a text and a timestamp, 100 bytes a row.
-fn fill(postgres: &Postgres, rows: u64) -> Result<()> {
-    postgres.query(&format!(
-        "CREATE TABLE bench (id bigint PRIMARY KEY, valor text NOT NULL, updated_at timestamp NOT NULL); \
-         INSERT INTO bench SELECT g, rpad(md5(g::text), 84, 'x'), timestamp '2021-01-01' + g * interval '1 second' \
-         FROM generate_series(1, {rows}) g; ANALYZE bench"
-    ))?;
-    Ok(())
-}
-
-/// The same in MariaDB.
-fn fill_mariadb(mariadb: &MariaDb, rows: u64) -> Result<()> {
-    mariadb.query(&format!(
-        "CREATE TABLE bench (id bigint PRIMARY KEY, valor text NOT NULL, updated_at datetime NOT NULL); \
-         INSERT INTO bench SELECT seq, RPAD(MD5(seq), 84, 'x'), TIMESTAMP'2021-01-01 00:00:00' + INTERVAL seq SECOND \
-         FROM seq_1_to_{rows}"
-    ))?;
-    Ok(())
-}
-
-/// Most time that one measurement may take.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(1800);

@@ -18,11 +18,13 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--once]   run the whole system on this machine and follow a record through it;
                   --once: end as soon as it has arrived
   test            everything that CI checks
-  bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse]
+  bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse] [--program PATH]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
-  bench --latency [--rows N] [--kafka] [--embedded]
-                  one row at a time, from its commit until it is visible; --program PATH: not built
+  bench --latency [--rows N] [--kafka] [--embedded] [--program PATH]
+                  from a row's commit to its being seen, one row at a time
   bench --stages  what a record costs in each stage on its way, without servers
+  bench --report [--rows N] [--runs N] [--largest N]
+                  all of it, how it grows, and docs/performance.md
   chaos [--minutes N] [--seed S] [--kafka] [--embedded] [--workers N] [--program PATH]
         [--at-least-once]
                   kill -9, SIGSTOP, network cuts (root) and restarts under load; then source and

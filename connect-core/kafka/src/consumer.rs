@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc as blocking,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -39,6 +39,8 @@ use crate::{
 const BATCH_BYTES: usize = 4 << 20;
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_secs(1);
+/// First and last pause between two looks for a topic that is not there.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(4));
 
 type Client = BaseConsumer<Rebalances>;
 
@@ -160,15 +162,48 @@ impl KafkaConsumer {
     }
 }
 
+/// Looks for a topic that is not there yet: librdkafka itself finds one that is made in this moment after two seconds, and later
+/// ones when it asks for all it knows again.
+struct Looks {
+    due: Instant,
+    pause: Duration,
+}
+
+impl Looks {
+    fn begin() -> Self {
+        Self { due: Instant::now() + LOOKS.0, pause: LOOKS.0 }
+    }
+
+    /// Asks, if it is time; the group hears of what is new. None when this was the last time.
+    fn next(self, client: &Client) -> Option<Self> {
+        if Instant::now() < self.due {
+            return Some(self);
+        }
+        // Only what lists all topics is taken for news of the subscription.
+        if let Err(error) = client.fetch_metadata(None, REQUEST_TIMEOUT) {
+            tracing::debug!(%error, "cannot look for a topic");
+        }
+        let pause = self.pause * 3 / 2;
+        (pause <= LOOKS.1).then(|| Self { due: Instant::now() + pause, pause })
+    }
+}
+
 /// Polls until the task is gone.
 fn poll(client: &Client, events: &mpsc::Sender<Result<Fetch>>, closed: &AtomicBool, max: usize) {
+    let mut looks: Option<Looks> = None;
     while !closed.load(Ordering::Acquire) && !events.is_closed() {
         let mut batch = Batch::default();
-        let mut next = client.poll(POLL);
+        looks = looks.and_then(|looks| looks.next(client));
+        let until =
+            looks.as_ref().map_or(POLL, |l| l.due.saturating_duration_since(Instant::now()));
+        let mut next = client.poll(until);
         while let Some(polled) = next {
             match polled {
                 Ok(message) => batch.push(&message),
                 Err(error) => {
+                    if is_missing(&error) {
+                        looks.get_or_insert_with(Looks::begin);
+                    }
                     if let Some(error) = fatal(error, &client.context().trouble)
                         && events.blocking_send(Err(error)).is_err()
                     {
@@ -185,6 +220,12 @@ fn poll(client: &Client, events: &mpsc::Sender<Result<Fetch>>, closed: &AtomicBo
             return;
         }
     }
+}
+
+/// Whether a topic is not there.
+fn is_missing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(error.rdkafka_error_code(), Some(Code::UnknownTopicOrPartition | Code::UnknownTopic))
 }
 
 /// The error to report, if the client doesn't recover from it by itself.
@@ -204,7 +245,7 @@ fn fatal(error: KafkaError, trouble: &Trouble) -> Option<Error> {
         }
         Some(Code::PartitionEOF) => None,
         // Waited for, as the JVM does; librdkafka's words name it, once.
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+        _ if is_missing(&error) => {
             tracing::warn!(reason = trouble.last(), "a topic is not there; waiting for it");
             None
         }

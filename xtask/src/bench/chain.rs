@@ -12,22 +12,29 @@ use serde_json::json;
 use xtask::http;
 use xtask_servers::{Kafka, MariaDb, Postgres, Process, port, wait_until};
 
-use super::{Cost, DEADLINE, cpu};
+use super::{Cost, DEADLINE, client::Client, cpu, table::Table};
 
 /// What the chain runs on.
 pub(crate) struct Parts<'p> {
     pub(crate) connect: &'p Path,
     pub(crate) postgres: &'p Postgres,
     pub(crate) mariadb: &'p MariaDb,
-    pub(crate) rows: u64,
+    pub(crate) table: &'p Table,
     /// From MariaDB to PostgreSQL.
     pub(crate) reverse: bool,
+    /// Tasks of the sink, and partitions of the topic.
+    pub(crate) tasks: u32,
 }
 
 impl Parts<'_> {
     /// Runs a statement in the target.
     fn target(&self, sql: &str) -> Result<String> {
         if self.reverse { self.postgres.query(sql) } else { self.mariadb.query(sql) }
+    }
+
+    /// A client of the target.
+    fn look(&self) -> Result<Client> {
+        if self.reverse { Client::psql(self.postgres) } else { Client::mariadb(self.mariadb) }
     }
 
     /// A name as the target quotes it.
@@ -80,7 +87,8 @@ pub(crate) fn measure(
     work: &Path,
 ) -> Result<Cost> {
     let (mut worker, url, name) = start(parts.connect, kafka, schemas, work)?;
-    let table = format!("{name}-bench");
+    let Table { name: source, rows, .. } = parts.table;
+    let table = format!("{name}-{source}");
     let quoted = parts.quoted(&table);
     parts.target(&format!("DROP TABLE IF EXISTS {quoted}"))?;
     let broker = kafka.and_then(|kafka| kafka.pid());
@@ -95,24 +103,38 @@ pub(crate) fn measure(
         let reply = http::post(&format!("{url}/connectors"), &config.to_string())?;
         ensure!(reply.status == 201, "POST /connectors: {} {}", reply.status, reply.body);
     }
+    let within = |reply: Result<()>| reply.with_context(|| worker.last_words());
+    within(wait_until("the table in the target", DEADLINE, || {
+        let found =
+            format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = '{table}'");
+        parts.target(&found).is_ok_and(|count| count.trim() == "1").then_some(())
+    }))?;
     // The greatest key costs a database next to nothing to look up, unlike a count.
-    let last = format!("SELECT COALESCE((SELECT MAX(id) FROM {quoted}), 0)");
-    wait_until("the last row in the target", DEADLINE, || {
-        let max = parts.target(&last).ok()?;
-        (max.trim() == parts.rows.to_string()).then_some(())
-    })
-    .with_context(|| worker.last_words())?;
+    let last = format!("SELECT COALESCE((SELECT MAX(id) FROM {quoted}), 0);");
+    let (mut client, mut progress) = (parts.look()?, Vec::new());
+    within(wait_until("the last row in the target", DEADLINE, || {
+        let max: u64 = client.ask(&last).ok()?.parse().ok()?;
+        progress.push((start.elapsed().as_secs_f64(), max));
+        (max == *rows).then_some(())
+    }))?;
+    let sum = u128::from(*rows) * u128::from(rows + 1) / 2;
+    let all = format!("SELECT CONCAT(COUNT(*), ' ', SUM(id)) FROM {quoted};");
+    let complete =
+        |client: &mut Client| client.ask(&all).is_ok_and(|a| a == format!("{rows} {sum}"));
+    // With one task the last row is the last one; its count is not a part of what is measured.
+    if parts.tasks > 1 {
+        within(wait_until("all rows in the target", DEADLINE, || {
+            complete(&mut client).then_some(())
+        }))?;
+    }
     let wall = start.elapsed().as_secs_f64();
     let after = now()?;
     let memory = cpu::peak_memory(worker.pid())?;
     worker.terminate(Duration::from_secs(30))?;
-    let count = parts.target(&format!("SELECT COUNT(*), SUM(id) FROM {quoted}"))?;
+    ensure!(complete(&mut client), "{rows} rows expected, found {}", client.ask(&all)?);
     parts.target(&format!("DROP TABLE {quoted}"))?;
-    let expected =
-        format!("{}\t{}", parts.rows, u128::from(parts.rows) * u128::from(parts.rows + 1) / 2);
-    ensure!(count.trim() == expected, "{} rows expected, found {}", expected, count.trim());
     let [w, p, m, b] = std::array::from_fn(|at| after[at] - before[at]);
-    Ok(Cost { wall, worker: w, postgres: p, mariadb: m, broker: b, memory })
+    Ok(Cost { wall, worker: w, postgres: p, mariadb: m, broker: b, memory, progress })
 }
 
 fn configs(parts: &Parts<'_>, name: &str) -> [serde_json::Value; 2] {
@@ -123,13 +145,14 @@ fn configs(parts: &Parts<'_>, name: &str) -> [serde_json::Value; 2] {
     let source = json!({"name": format!("{name}-source"), "config": {
         "connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector",
         "connection.url": from.0, "connection.user": "user", "connection.password": from.1,
-        "table.whitelist": "bench", "mode": "incrementing", "incrementing.column.name": "id",
+        "table.whitelist": parts.table.name, "mode": "incrementing", "incrementing.column.name": "id",
         "topic.prefix": format!("{name}-"), "poll.interval.ms": "1000",
+        "topic.creation.default.partitions": parts.tasks.to_string(), "topic.creation.default.replication.factor": "1",
     }});
     let sink = json!({"name": format!("{name}-sink"), "config": {
         "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector",
         "connection.url": to.0, "connection.user": "user", "connection.password": to.1,
-        "topics": format!("{name}-bench"), "insert.mode": "upsert", "pk.mode": "record_value", "pk.fields": "id",
+        "topics": format!("{name}-{}", parts.table.name), "tasks.max": parts.tasks.to_string(), "insert.mode": "upsert", "pk.mode": "record_value", "pk.fields": "id",
         "auto.create": "true",
     }});
     [source, sink]

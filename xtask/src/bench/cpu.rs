@@ -41,8 +41,17 @@ fn ticks(pid: u32) -> Option<(f64, f64)> {
 
 /// Most resident memory so far, in MB.
 pub(crate) fn peak_memory(pid: u32) -> Result<f64> {
+    megabytes(pid, "VmHWM:")
+}
+
+/// Resident memory, in MB.
+pub(crate) fn memory(pid: u32) -> Result<f64> {
+    megabytes(pid, "VmRSS:")
+}
+
+fn megabytes(pid: u32, key: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(kilobytes.context("no VmHWM in /proc/PID/status")? / 1024.0)
+    Ok(kilobytes.with_context(|| format!("no {key} in /proc/PID/status"))? / 1024.0)
 }

@@ -5,10 +5,10 @@ use std::{process::Command, time::Instant};
 use anyhow::{Context, Result, ensure};
 use xtask_servers::{MariaDb, Postgres};
 
-use super::{Cost, cpu};
+use super::{Cost, cpu, table::Table};
 
 /// Copies the table once.
-pub(crate) fn measure(postgres: &Postgres, mariadb: &MariaDb, rows: u64) -> Result<Cost> {
+pub(crate) fn measure(postgres: &Postgres, mariadb: &MariaDb, table: &Table) -> Result<Cost> {
     mariadb.query(
         "DROP TABLE IF EXISTS floor; \
          CREATE TABLE floor (id bigint PRIMARY KEY, valor text NOT NULL, updated_at datetime(3) NOT NULL)",
@@ -17,10 +17,11 @@ pub(crate) fn measure(postgres: &Postgres, mariadb: &MariaDb, rows: u64) -> Resu
     let (p, m) = (pid(postgres.pid())?, pid(mariadb.pid())?);
     let before = (cpu::seconds(p)?, cpu::seconds(m)?, Instant::now());
     let script = format!(
-        "set -o pipefail; psql -q '{}' -c 'COPY bench TO STDOUT' | mariadb --no-defaults --protocol=tcp -h 127.0.0.1 \
+        "set -o pipefail; psql -q '{}' -c 'COPY {} TO STDOUT' | mariadb --no-defaults --protocol=tcp -h 127.0.0.1 \
          -P {} -u user -p123 --local-infile=1 mysql-db-sync \
          -e \"LOAD DATA LOCAL INFILE '/dev/stdin' INTO TABLE floor CHARACTER SET utf8mb4\"",
         postgres.url(),
+        table.name,
         mariadb.port()
     );
     let status = Command::new("bash").arg("-c").arg(script).status()?;
@@ -28,9 +29,10 @@ pub(crate) fn measure(postgres: &Postgres, mariadb: &MariaDb, rows: u64) -> Resu
     let wall = before.2.elapsed().as_secs_f64();
     let count = mariadb.query("SELECT COUNT(*) FROM floor")?;
     ensure!(
-        count.trim() == rows.to_string(),
-        "COPY | LOAD DATA copied {} of {rows} rows",
-        count.trim()
+        count.trim() == table.rows.to_string(),
+        "COPY | LOAD DATA copied {} of {} rows",
+        count.trim(),
+        table.rows
     );
     Ok(Cost {
         wall,

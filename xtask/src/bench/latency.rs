@@ -1,9 +1,7 @@
 //! `cargo xtask bench --latency`: how long after its commit in PostgreSQL a row is visible in MariaDB, one row at a time.
 
 use std::{
-    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -12,10 +10,15 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use xtask::http;
-use xtask_servers::{Kafka, MariaDb, Postgres, apt};
+use xtask_servers::Kafka;
 
-use super::chain::{self, Parts};
+use super::{
+    chain::{self, Parts},
+    client::Client,
+};
 
+/// Rows that are measured, unless another number is asked for.
+pub(crate) const ROWS: u64 = 400;
 /// Between two rows: twenty a second, and never in phase with the poll.
 const PAUSE: (u64, u64) = (25_000, 75_000);
 /// Rows before those that count: everything is connected and prepared.
@@ -38,12 +41,12 @@ pub(crate) struct Latency {
 /// Measures each way, polling every 100 ms and notified, and prints the table.
 pub(crate) fn measure(
     parts: &Parts<'_>,
+    rows: u64,
     logs: &[Option<&Kafka>],
     dir: &Path,
 ) -> Result<Vec<Latency>> {
     println!(
-        "{} rows, one at a time, 20 a second: PostgreSQL commit -> visible in MariaDB, ms\n\n{HEADER}",
-        parts.rows
+        "{rows} rows, one at a time, 20 a second: PostgreSQL commit -> visible in MariaDB, ms\n\n{HEADER}"
     );
     let mut table = Vec::new();
     for kafka in logs {
@@ -55,8 +58,8 @@ pub(crate) fn measure(
                 log.to_lowercase(),
                 if notified { "notify" } else { "poll" }
             ));
-            let rows = one(parts, *kafka, notified, &work)?;
-            let latency = summary(format!("{log}, {way}"), rows);
+            let each = one(parts, rows, *kafka, notified, &work)?;
+            let latency = summary(format!("{log}, {way}"), each);
             println!("{}", line(&latency));
             table.push(latency);
         }
@@ -84,6 +87,7 @@ fn summary(name: String, rows: Vec<Duration>) -> Latency {
 /// Each row's time.
 fn one(
     parts: &Parts<'_>,
+    rows: u64,
     kafka: Option<&Kafka>,
     notified: bool,
     work: &Path,
@@ -102,7 +106,7 @@ fn one(
         let reply = http::post(&format!("{url}/connectors"), &config.to_string())?;
         ensure!(reply.status == 201, "POST /connectors: {} {}", reply.status, reply.body);
     }
-    let total = WARM_UP + usize::try_from(parts.rows)?;
+    let total = WARM_UP + usize::try_from(rows)?;
     let reader = Client::mariadb(parts.mariadb)?;
     let look = format!("SELECT COALESCE(MAX(id), 0) FROM `{topic}`;");
     let (arrived, first) = mpsc::channel();
@@ -168,57 +172,4 @@ fn configs(parts: &Parts<'_>, name: &str, notified: bool) -> [serde_json::Value;
         "topics": format!("{name}-latency"), "insert.mode": "upsert", "pk.mode": "record_value", "pk.fields": "id",
     }});
     [source, sink]
-}
-
-/// A database's own client, which answers each statement with one line.
-struct Client {
-    child: Child,
-    statements: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Client {
-    fn psql(postgres: &Postgres) -> Result<Self> {
-        let mut psql = Command::new(apt::find("psql").context("psql is missing")?);
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", &postgres.url()]);
-        Self::spawn(&mut psql)
-    }
-
-    fn mariadb(mariadb: &MariaDb) -> Result<Self> {
-        let mut client = Command::new(apt::find("mariadb").context("mariadb is missing")?);
-        client.args([
-            "--no-defaults",
-            "--protocol=tcp",
-            "-h",
-            "127.0.0.1",
-            "-N",
-            "-B",
-            "--unbuffered",
-        ]);
-        client.args(["-P", &mariadb.port().to_string(), "-u", "user", "-p123", "mysql-db-sync"]);
-        Self::spawn(&mut client)
-    }
-
-    fn spawn(command: &mut Command) -> Result<Self> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let statements = child.stdin.take().context("a client without input")?;
-        let answers = BufReader::new(child.stdout.take().context("a client without output")?);
-        Ok(Self { child, statements, answers })
-    }
-
-    fn ask(&mut self, statement: &str) -> Result<String> {
-        writeln!(self.statements, "{statement}")?;
-        self.statements.flush()?;
-        let mut line = String::new();
-        ensure!(self.answers.read_line(&mut line)? > 0, "the client ended: {statement}");
-        Ok(line.trim().to_owned())
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // One that has ended already is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -113,8 +113,7 @@ impl Clients {
             ("message.max.bytes", "1048576"),
             // The partitioner of the Java clients: a key keeps its partition when a cluster is taken over.
             ("partitioner", "murmur2_random"),
-            // As the Java client's since 4.0.
-            ("linger.ms", "5"),
+            ("linger.ms", "2"),
         ];
         self.prepare(Client::Producer, &defaults, properties)
     }
@@ -138,7 +137,7 @@ impl Clients {
             ("session.timeout.ms", "10000"),
             ("heartbeat.interval.ms", "3000"),
             // Bounds what is fetched ahead: memory stays flat whatever the topic holds.
-            ("queued.max.messages.kbytes", "4096"),
+            ("queued.max.messages.kbytes", "2048"),
             // Not by the size alone: beside a small message, what librdkafka keeps for it is three times as large.
             ("queued.min.messages", "10000"),
             // A full queue is looked at again soon: after librdkafka's default of a second it would long have run empty.

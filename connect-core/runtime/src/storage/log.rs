@@ -15,6 +15,14 @@ use connect_core::{
     transport::{Append, Durable, Entry, Message, NewTopic, Producer, Reader, Transport},
 };
 
+/// As `KafkaBasedLog`'s producers: what is written twice does no harm, as long as the order is kept. librdkafka would wait half a
+/// second before it asks for an idempotent producer's id.
+fn plain() -> BTreeMap<String, String> {
+    let properties =
+        [("enable.idempotence", "false"), ("max.in.flight.requests.per.connection", "1")];
+    properties.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 /// One of the worker's topics.
 pub(crate) struct StateLog {
     transport: Arc<dyn Transport>,
@@ -66,7 +74,7 @@ impl StateLog {
             }
         }
         let client_id = format!("connect-{topic}");
-        let producer = transport.producer(&client_id, &BTreeMap::new()).await?;
+        let producer = transport.producer(&client_id, &plain()).await?;
         let reader = transport.reader(topic).await?;
         let (transport, broken) = (Arc::clone(transport), Arc::default());
         let (topic, transactional_id) = (topic.into(), None);
@@ -81,10 +89,10 @@ impl StateLog {
     }
 
     async fn new_producer(&mut self) -> Result<Box<dyn Producer>> {
-        let (client_id, properties) = (format!("connect-{}", self.topic), BTreeMap::new());
+        let client_id = format!("connect-{}", self.topic);
         match &self.transactional_id {
-            Some(id) => self.transport.transactional(id, &client_id, &properties).await,
-            None => self.transport.producer(&client_id, &properties).await,
+            Some(id) => self.transport.transactional(id, &client_id, &BTreeMap::new()).await,
+            None => self.transport.producer(&client_id, &plain()).await,
         }
     }
 

@@ -33,6 +33,8 @@ struct Polling {
     partition: Partition,
     offset: Offset,
     due: Instant,
+    /// When its last poll began: the interval counts from there.
+    begun: Instant,
     /// The incrementing column, once it is known.
     column: Option<Incrementing>,
     /// What was seen, and must not be read before its writers have ended.
@@ -46,6 +48,13 @@ struct Polling {
     wanted: Option<i64>,
     /// Failed attempts, one after the other.
     failed: i32,
+}
+
+impl Polling {
+    /// What is left of the interval.
+    fn rest(&self, config: &SourceConfig) -> Duration {
+        config.poll_interval.get().saturating_sub(self.begun.elapsed())
+    }
 }
 
 /// An incrementing column.
@@ -80,6 +89,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             partition,
             offset: offset.unwrap_or_default(),
             due: Instant::now(),
+            begun: Instant::now(),
             column: None,
             held: None,
             wait: WAIT.0,
@@ -127,6 +137,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         self.busy = true;
         let notified = self.wake.is_some();
         let polling = &mut self.tables[at];
+        polling.begun = Instant::now();
         let origin = origin(database, &self.config, &polling.partition).await?;
         let mut limits = Limits::default();
         // What was committed after the held horizon was noted, nobody tells of again.
@@ -138,7 +149,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             };
             // An empty table whose first rows will tell.
             let settled = match &found {
-                None => Settled::Wait(self.config.poll_interval.get()),
+                None => Settled::Wait(polling.rest(&self.config)),
                 Some(column) if self.mode == Mode::Incrementing && self.config.hold_back => {
                     settled(database, &self.config, &origin, polling, column).await?
                 }
@@ -212,7 +223,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         let polling = &mut self.tables[at];
         polling.failed = 0;
         let Some(Batch { records, offset }) = batch else {
-            let later = Instant::now() + self.config.poll_interval.get();
+            let later = Instant::now() + polling.rest(&self.config);
             polling.due = polling.more.take().unwrap_or(later);
             self.reading = None;
             return Ok(None);
@@ -388,7 +399,7 @@ async fn settled<D: SourceDatabase>(
     };
     let nothing = match polling.more {
         Some(_) => Settled::Wait(Duration::ZERO),
-        None => Settled::Wait(config.poll_interval.get()),
+        None => Settled::Wait(polling.rest(config)),
     };
     let Some(highest) = horizon.highest.clone() else { return Ok(nothing) };
     if horizon.writers.is_empty() {
