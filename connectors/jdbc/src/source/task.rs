@@ -51,9 +51,13 @@ struct Polling {
 }
 
 impl Polling {
-    /// What is left of the interval.
+    /// What is left of the interval. Between two copies of a whole table all of it: a large one would be copied without end.
     fn rest(&self, config: &SourceConfig) -> Duration {
-        config.poll_interval.get().saturating_sub(self.begun.elapsed())
+        let taken = match config.mode {
+            Some(Mode::Bulk) => Duration::ZERO,
+            _ => self.begun.elapsed(),
+        };
+        config.poll_interval.get().saturating_sub(taken)
     }
 }
 
