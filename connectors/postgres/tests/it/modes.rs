@@ -267,7 +267,8 @@ async fn a_query_and_a_column_that_is_added() {
         ("incrementing.column.name", "id"),
     ];
     let mut task = open(&pairs, None).await.unwrap();
-    let batches = read(&mut *task).await.unwrap();
+    // Of a query it is not known which tables it reads: a neighbour's transaction holds its rows back.
+    let batches = read_next(&mut *task).await;
     assert_eq!(batches[0].partition, json!({"query": "query"}));
     assert_eq!(&*batches[0].topic, "p-");
     let table = [
