@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// A batch is closed when it holds this many bytes.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_secs(1);
 /// First and last pause between two looks for a topic that is not there.

@@ -98,7 +98,8 @@ impl Decoder {
         let (mut mark, mut odd, mut size) = (None, Vec::new(), 0);
         let mut times = vec![None; self.criteria.timestamps.len()];
         for (at, found) in found.into_iter().enumerate() {
-            size += 8 + if let mysql_async::Value::Bytes(bytes) = &found { bytes.len() } else { 0 };
+            let bytes = if let mysql_async::Value::Bytes(bytes) = &found { bytes.len() } else { 0 };
+            size += size_of::<Value>() + bytes;
             let named = |e: Error| e.context("column", &self.names[at]);
             for (slot, of) in times.iter_mut().zip(&self.criteria.timestamps) {
                 if *of == at {

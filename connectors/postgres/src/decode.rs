@@ -81,7 +81,8 @@ impl Decoder {
 
     /// Reads one `CopyData` message; none at the end or where it holds only the header.
     pub(crate) fn row(&mut self, message: Bytes, first: bool) -> Result<Option<Row>> {
-        let (size, mut data) = (message.len(), &message[..]);
+        let size = message.len() + self.kinds.len() * size_of::<Value>();
+        let mut data = &message[..];
         if first {
             if data.len() < 19 || &data[..11] != b"PGCOPY\n\xff\r\n\0" {
                 return Err(Error::internal("PostgreSQL's COPY has no header"));

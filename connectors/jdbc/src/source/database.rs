@@ -95,7 +95,7 @@ pub struct Row {
     pub timestamp: Option<i64>,
     /// Value of the incrementing column, where the mode has one.
     pub mark: Option<Mark>,
-    /// Bytes that were read for it.
+    /// Bytes that it takes in memory, about.
     pub size: usize,
 }
 

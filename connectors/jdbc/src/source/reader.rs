@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Most bytes of a batch: rows of any size, and still bounded memory.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// A query whose rows are being read. What was read stays here until it is handed out, so that a read that is
 /// dropped halfway loses nothing.
