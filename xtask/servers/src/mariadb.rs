@@ -40,6 +40,8 @@ impl Kind for MariaDbOptions {
         install.arg("--no-defaults").arg(format!("--datadir={}", data.display()));
         install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.args(as_root());
+        // As below: it runs a server too.
+        install.env("TMPDIR", &place.dir);
         output_of(&mut install)?;
         self.write_init_file(place)
     }
