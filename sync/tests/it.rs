@@ -2,17 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use connect_core::transport::{
     Append, ConsumerOptions, Fetch, Message, Producer, Subscription, Transport,
 };
 use connect_core_log::EmbeddedLog;
+use connect_core_testkit::until;
 use sync::Config;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -66,15 +62,6 @@ impl Running {
     async fn end(self) {
         self.stop.cancel();
         self.service.await.unwrap().unwrap();
-    }
-}
-
-/// Asks until the condition holds; the deadline is generous, the condition decides.
-async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
-        tokio::task::yield_now().await;
     }
 }
 

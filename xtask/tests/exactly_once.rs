@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -137,12 +136,6 @@ impl World {
     }
 }
 
-/// Up to 31 ms, another time each time: what a kill interrupts is left to chance.
-fn wait_until_some_moment(seed: &mut u64) {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    thread::sleep(Duration::from_millis(*seed >> 33 & 31));
-}
-
 /// Rows are added while one worker after the other is killed.
 fn kills(kafka: Option<&Kafka>, dir: &Path, kills: u64) -> Result<()> {
     let world = World::start(dir, kafka)?;
@@ -150,15 +143,15 @@ fn kills(kafka: Option<&Kafka>, dir: &Path, kills: u64) -> Result<()> {
     let mut workers = workers.collect::<Result<Vec<_>>>()?;
     world.source()?;
     world.sinks()?;
-    let (mut rows, mut seed) = (0, 20_261_126);
+    let (mut rows, mut random) = (0, fastrand::Rng::with_seed(20_261_126));
     for kill in 0..kills {
         world.insert(rows, ROWS)?;
-        // Some of them are there, others on their way.
+        // Some of them are there, as many as chance has it, others on their way.
+        let there = rows + random.u64(1..=ROWS);
         wait_until("rows on their way", PATIENCE, || {
-            world.counts().ok()?.iter().any(|(all, _)| *all > rows).then_some(())
+            world.counts().ok()?.iter().any(|(all, _)| *all >= there).then_some(())
         })?;
         rows += ROWS;
-        wait_until_some_moment(&mut seed);
         let worker = kill as usize % workers.len();
         workers[worker].kill9()?;
         workers[worker] = world.run(worker)?;

@@ -1,23 +1,15 @@
 //! A worker in a directory of its own, and a client that sends what it is told to.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use api::{RunningWorker, WorkerOptions};
 use connect_core::config::Properties;
+use connect_core_testkit::until;
 use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
-
-/// Most time that anything may take.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What came back.
 #[derive(Debug)]
@@ -114,15 +106,6 @@ impl Client {
 
     pub(crate) async fn until(&self, name: &str, state: &str) {
         until(&format!("{name} to be {state}"), async || self.state(name).await == state).await;
-    }
-}
-
-/// Waits for a condition.
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < DEADLINE, "waited in vain for {what}");
-        tokio::task::yield_now().await;
     }
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value as Json, json};
 
-use crate::client::{Client, sink, source, start, until, with};
+use crate::client::{Client, sink, source, start, with};
+use connect_core_testkit::until;
 
 async fn worker_ids(client: &Client, name: &str) -> Vec<Json> {
     let status = client.get(&format!("/connectors/{name}/status")).await;

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::client::{sink, source, start, until, with};
+use crate::client::{sink, source, start, with};
+use connect_core_testkit::until;
 
 const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::client::{sink, source, start, until, with};
+use crate::client::{sink, source, start, with};
+use connect_core_testkit::until;
 
 /// A sink that has a PASSWORD key, and reaches nobody.
 fn jdbc(password: &str) -> serde_json::Value {

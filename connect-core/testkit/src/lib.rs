@@ -9,6 +9,7 @@ mod json;
 mod sink;
 mod source;
 mod transport;
+mod wait;
 
 pub use config::config_suite;
 pub use faulty::Faulty;
@@ -16,3 +17,4 @@ pub use json::{Message, json_batch, values};
 pub use sink::{SinkHarness, sink_suite};
 pub use source::{SourceHarness, source_suite};
 pub use transport::transport_suite;
+pub use wait::until;

@@ -35,24 +35,14 @@ pub(crate) fn quoted(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'\'');
-    // As a rule nothing in a text needs an escape, which is seen faster of many bytes at once.
-    for part in bytes.chunks(32) {
-        if !part.iter().fold(false, |any, byte| any | special(*byte)) {
-            out.extend_from_slice(part);
-            continue;
-        }
-        for byte in part {
-            if special(*byte) {
-                out.push(b'\\');
-            }
-            out.push(if *byte == 0 { b'0' } else { *byte });
-        }
+    let mut start = 0;
+    for at in memchr::memchr3_iter(b'\'', b'\\', 0, bytes) {
+        out.extend_from_slice(&bytes[start..at]);
+        out.extend_from_slice(&[b'\\', if bytes[at] == 0 { b'0' } else { bytes[at] }]);
+        start = at + 1;
     }
+    out.extend_from_slice(&bytes[start..]);
     out.push(b'\'');
-}
-
-fn special(byte: u8) -> bool {
-    matches!(byte, b'\'' | b'\\' | 0)
 }
 
 /// The same as a `String`.

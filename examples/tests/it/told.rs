@@ -3,10 +3,11 @@
 use std::{fs, sync::LazyLock, time::Duration};
 
 use connect_core::{prelude::*, registry::Registry};
+use connect_core_testkit::until;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::worker::{start_with, until};
+use crate::worker::start_with;
 
 /// How many records there are.
 static THERE: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::channel(0).0);

@@ -5,13 +5,12 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use api::{RunningWorker, WorkerOptions};
 use connect_core::{config::Properties, registry::Registry, transport::Transport};
 use connect_core_log::EmbeddedLog;
-use connect_core_testkit::Faulty;
+use connect_core_testkit::{Faulty, until};
 use serde_json::{Value as Json, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,14 +53,6 @@ impl Client {
             )
         };
         until(&format!("{name} to be {state}"), async || found().await == state).await;
-    }
-}
-
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
-        tokio::task::yield_now().await;
     }
 }
 

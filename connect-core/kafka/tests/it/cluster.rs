@@ -13,6 +13,7 @@ use connect_core::{
     },
 };
 use connect_core_kafka::KafkaTransport;
+use connect_core_testkit::until;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewPartitions},
@@ -24,8 +25,6 @@ use xtask_servers::{KafkaCluster, KafkaOptions};
 
 /// Most time that anything may take.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
 
 fn new_topic(name: &str, partitions: i32, properties: &[(&str, &str)]) -> NewTopic {
     let properties = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
@@ -192,12 +191,10 @@ async fn partitions_that_are_added_are_read(
 }
 
 async fn wait_until_partitions(transport: &KafkaTransport, topic: &str, partitions: Option<i32>) {
-    let seen = async {
-        while transport.topic(topic).await.unwrap().map(|topic| topic.partitions) != partitions {
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    timeout(DEADLINE, seen).await.unwrap_or_else(|_| panic!("{topic} never has {partitions:?}"));
+    until(&format!("{topic} to have partitions: {partitions:?}"), async || {
+        transport.topic(topic).await.unwrap().map(|topic| topic.partitions) == partitions
+    })
+    .await;
 }
 
 async fn a_topic_that_is_made_again_is_read_from_its_beginning(
