@@ -107,7 +107,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let (parts, logs) = (bench.parts(&table), bench.logs(options));
         return latency::measure(&parts, options.rows, &logs, bench.dir.path()).map(drop);
     }
-    let table = Table::of_rows("bench", options.rows);
+    let table = match options.columns {
+        None => Table::of_rows("bench", options.rows),
+        Some(columns) => Table::of_columns("bench", columns, growth::CELLS),
+    };
     table.fill(&bench.postgres)?;
     if options.reverse {
         table.fill_mariadb(&bench.mariadb)?;
@@ -133,8 +136,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn ways(bench: &Bench, options: &Options, table: &Table) -> Result<Ways> {
     println!(
-        "{} rows of 100 bytes, PostgreSQL -> log -> MariaDB, {} run(s)\n",
-        table.rows, options.runs
+        "{} rows of {} bytes, PostgreSQL -> log -> MariaDB, {} run(s)\n",
+        table.rows,
+        table.row(),
+        options.runs
     );
     let mut ways: Ways = Vec::new();
     for run in 0..options.runs {

@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--once]   run the whole system on this machine and follow a record through it;
                   --once: end as soon as it has arrived
   test            everything that CI checks
-  bench [--rows N] [--runs N] [--kafka] [--embedded] [--reverse] [--program PATH]
+  bench [--rows N | --columns N] [--runs N] [--kafka] [--embedded] [--reverse] [--program PATH]
                   rows from PostgreSQL to MariaDB, beside COPY | LOAD DATA; --reverse: and back
   bench --latency [--rows N] [--kafka] [--embedded] [--program PATH]
                   from a row's commit to its being seen, one row at a time

@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use connect_core::{
+    data::Text,
     error::{Error, Result},
     transport::{Append, Durable, Message, OffsetCommit, Producer},
 };
@@ -27,6 +28,11 @@ use crate::{
 
 /// A client that nothing was appended by for this long is closed: a thousand idle sources need none.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long a new client may take to hear of its first topic before it is left to its own timers.
+const HASTE: Duration = Duration::from_secs(2);
+/// Pauses between its questions. The first may go to the connection of `bootstrap.servers`, which librdkafka then replaces.
+const QUESTIONS: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(60), Duration::from_millis(60)];
 
 /// An append whose records are on their way, in the order of the calls.
 struct Ordered {
@@ -56,8 +62,12 @@ impl KafkaProducer {
         Ok(Self { config, tokens: logins.supply(login)?, live: None })
     }
 
-    /// The client, and where what is appended goes next: a new one if there is none, or no longer.
-    fn live(&mut self, ordered: Ordered) -> Result<(Arc<Client>, Arc<Notify>, Trouble)> {
+    /// The client, and where what is appended goes next: a new one if there is none, or no longer. It will append to `topic`.
+    fn live(
+        &mut self,
+        ordered: Ordered,
+        topic: Option<&Text>,
+    ) -> Result<(Arc<Client>, Arc<Notify>, Trouble)> {
         let mut ordered = ordered;
         if let Some(live) = &self.live
             && let Some(client) = live.client.upgrade()
@@ -70,6 +80,9 @@ impl KafkaProducer {
         let (room, trouble) = (Arc::new(Notify::new()), Trouble::default());
         let client = delivery::open(&self.config, &trouble, &room)?;
         self.tokens.join(&client, &trouble);
+        if let Some(topic) = topic {
+            hasten(&client, topic);
+        }
         let (order, receiver) = mpsc::unbounded_channel();
         let live = Live {
             client: Arc::downgrade(&client),
@@ -85,6 +98,23 @@ impl KafkaProducer {
     }
 }
 
+/// Has a new client ask about the topic that it is about to append to. An idempotent one asks for its id when it starts, before
+/// there is a connection, and then again after half a second, or when it hears of a topic.
+fn hasten(client: &Arc<Client>, topic: &str) {
+    let (client, topic) = (Arc::downgrade(client), topic.to_owned());
+    tokio::spawn(async move {
+        for pause in QUESTIONS {
+            tokio::time::sleep(pause).await;
+            let Some(client) = client.upgrade() else { return };
+            let topic = topic.clone();
+            let ask = move || client.client().fetch_metadata(Some(&topic), HASTE);
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(ask).await {
+                tracing::debug!(%error, "cannot ask about a topic before appending to it");
+            }
+        }
+    });
+}
+
 #[async_trait]
 impl Producer for KafkaProducer {
     async fn append(&mut self, append: Append) -> Result<Durable> {
@@ -92,7 +122,8 @@ impl Producer for KafkaProducer {
         let (pending, records) = Pending::new(count);
         let (durable, wait) = oneshot::channel();
         let ordered = Ordered { records, offset: append.offset, durable };
-        let (client, room, trouble) = self.live(ordered)?;
+        let topic = append.messages.first().map(|(topic, _)| topic);
+        let (client, room, trouble) = self.live(ordered, topic)?;
         let mut sent = 0;
         for (topic, messages) in &append.messages {
             for message in messages {

@@ -29,7 +29,7 @@ pub(crate) const MAX_PARTITIONS: i64 = 1 << 22;
 /// Reads at the same time.
 const READERS: usize = 4;
 /// A read ends after this many bytes, of all its partitions.
-pub(crate) const READ_BYTES: usize = 2 << 20;
+pub(crate) const READ_BYTES: usize = 512 << 10;
 /// Layout of the file; a file with another one is refused.
 const FORMAT: &str = "1";
 

@@ -87,6 +87,8 @@ pub struct JsonConverter {
     schemas: HashMap<Bytes, Option<Arc<Schema>>>,
     /// That of the message before, as a rule that of the next too.
     last_schema: Option<(Bytes, Option<Arc<Schema>>)>,
+    /// Of the object without schema before: as a rule the next one is of the same table.
+    last_entries: usize,
 }
 
 impl ConverterClass for JsonConverter {
@@ -97,7 +99,16 @@ impl ConverterClass for JsonConverter {
     fn new(config: JsonConverterConfig) -> Result<Self> {
         let (envelopes, schemas) = (HashMap::new(), HashMap::new());
         let (configured, last_envelope, last_schema) = (None, None, None);
-        let mut new = Self { config, configured, envelopes, last_envelope, schemas, last_schema };
+        let last_entries = 0;
+        let mut new = Self {
+            config,
+            configured,
+            envelopes,
+            last_envelope,
+            schemas,
+            last_schema,
+            last_entries,
+        };
         if let Some(content) = new.config.schema_content.take() {
             new.configured = new.schema(&content.into()).map_err(|e| {
                 let what =
@@ -179,7 +190,7 @@ impl JsonConverter {
         let replace = self.config.replace_null_with_default;
         match schema {
             Some(schema) => json_decode::with_schema(schema, message, payload, replace),
-            None => json_decode::schemaless(message, payload),
+            None => json_decode::schemaless(message, payload, 0),
         }
     }
 }
@@ -212,7 +223,9 @@ impl Converter for JsonConverter {
     fn decode(&mut self, message: Option<&Bytes>) -> Result<SchemaAndValue> {
         let Some(message) = message else { return Ok((None, Value::Null)) };
         if !self.config.schemas_enable {
-            return Ok((None, json_decode::schemaless(message, message)?));
+            let value = json_decode::schemaless(message, message, self.last_entries)?;
+            self.last_entries = if let Value::Map(entries) = &value { entries.len() } else { 0 };
+            return Ok((None, value));
         }
         if let Some(schema) = &self.configured {
             let value = self.payload(Some(schema), message, message)?;

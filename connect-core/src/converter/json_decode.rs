@@ -32,12 +32,13 @@ fn malformed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
         .with_source(error)
 }
 
-/// Decodes `json`, a part of `message`, into a schemaless value; nothing is null.
-pub(super) fn schemaless(message: &Bytes, json: &[u8]) -> Result<Value> {
+/// Decodes `json`, a part of `message`, into a schemaless value; nothing is null. If it is an object, it is expected to have
+/// as many `entries`.
+pub(super) fn schemaless(message: &Bytes, json: &[u8], entries: usize) -> Result<Value> {
     if json.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Null);
     }
-    parse(json, Free(message))
+    parse(json, Free { message, entries })
 }
 
 /// Decodes `json`, a part of `message`, into a value of this schema.
@@ -120,13 +121,15 @@ pub(super) fn envelope(message: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
 
 /// Whatever the JSON says.
 #[derive(Clone, Copy)]
-struct Free<'b>(&'b Bytes);
+struct Free<'b> {
+    message: &'b Bytes,
+    /// As many as are expected in an object.
+    entries: usize,
+}
 
-impl Free<'_> {
-    fn share(self, text: &str) -> Text {
-        // A slice of the message that serde_json has found to be UTF-8.
-        Text::try_from(self.0.slice_ref(text.as_bytes())).unwrap_or_default()
-    }
+/// A slice of the message that serde_json has found to be UTF-8.
+fn share(message: &Bytes, text: &str) -> Text {
+    Text::try_from(message.slice_ref(text.as_bytes())).unwrap_or_default()
 }
 
 impl<'de> DeserializeSeed<'de> for Free<'_> {
@@ -157,22 +160,23 @@ impl<'de> Visitor<'de> for Free<'_> {
         Ok(Value::Float64(value))
     }
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value, E> {
-        Ok(Value::String(self.share(text)))
+        Ok(Value::String(share(self.message, text)))
     }
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         Ok(Value::String(text.into()))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(self)? {
+        while let Some(item) = seq.next_element_seed(Self { entries: 0, ..self })? {
             items.push(item);
         }
         Ok(Value::Array(items))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Object::default();
-        while let Some(name) = map.next_key_seed(Key(self.0))? {
-            object.put(name, map.next_value_seed(self)?);
+        let entries = Vec::with_capacity(self.entries);
+        let mut object = Object { entries, ..Object::default() };
+        while let Some(name) = map.next_key_seed(Key(self.message))? {
+            object.put(name, map.next_value_seed(Self { entries: 0, ..self })?);
         }
         Ok(Value::Map(object.entries))
     }
@@ -195,7 +199,7 @@ impl<'de> Visitor<'de> for Key<'_> {
         f.write_str("a name")
     }
     fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Text, E> {
-        Ok(Free(self.0).share(name))
+        Ok(share(self.0, name))
     }
     fn visit_str<E>(self, name: &str) -> Result<Text, E> {
         Ok(name.into())
@@ -443,7 +447,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
         self.float(value)
     }
     fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Value, E> {
-        self.text(text, || Free(self.message).share(text))
+        self.text(text, || share(self.message, text))
     }
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
         self.text(text, || text.into())

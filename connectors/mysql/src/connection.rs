@@ -11,7 +11,7 @@ use crate::tls::{self, Mode, Tls};
 
 const DEFAULT_PORT: u16 = 3306;
 /// Statements stay below this, whatever the server would take: larger ones cost memory and win nothing.
-const MAX_STATEMENT: usize = 4 << 20;
+const MAX_STATEMENT: usize = 512 << 10;
 /// Milliseconds that a host may take for all of connecting, as in MariaDB's driver.
 const CONNECT_TIMEOUT: u64 = 30_000;
 /// Idle time after which the kernel asks whether the server is still there.

@@ -344,7 +344,7 @@ async fn the_session_is_as_the_settings_say() {
     assert_eq!(shown(&mut connection, "@@time_zone").await, "+00:00");
     assert_eq!(shown(&mut connection, "@@character_set_client").await, "utf8mb4");
     assert!(connection.mariadb && connection.database == "mysql-db-sync");
-    assert_eq!(connection.max_statement, 4 << 20);
+    assert_eq!(connection.max_statement, 512 << 10);
     let zone = "connectionTimeZone=%2B02:00&forceConnectionTimeZoneToSession";
     for (query, utc, expected) in [
         ("".to_owned(), false, "SYSTEM"),

@@ -79,6 +79,14 @@ pub(super) fn start(
     Ok((worker, url, name.to_owned()))
 }
 
+/// Waits until the worker takes requests that change something: it has joined its group by then.
+fn until_it_takes_work(url: &str) -> Result<()> {
+    wait_until("a worker that takes work", Duration::from_secs(60), || {
+        let reply = http::send("DELETE", &format!("{url}/connectors/none"), &[], "");
+        reply.is_ok_and(|reply| reply.status == 404).then_some(())
+    })
+}
+
 /// Moves the table once: source and sink connector on one worker, upserts by key.
 pub(crate) fn measure(
     parts: &Parts<'_>,
@@ -87,6 +95,7 @@ pub(crate) fn measure(
     work: &Path,
 ) -> Result<Cost> {
     let (mut worker, url, name) = start(parts.connect, kafka, schemas, work)?;
+    until_it_takes_work(&url).with_context(|| worker.last_words())?;
     let Table { name: source, rows, .. } = parts.table;
     let table = format!("{name}-{source}");
     let quoted = parts.quoted(&table);

@@ -9,10 +9,10 @@ use super::{Cost, cpu, table::Table};
 
 /// Copies the table once.
 pub(crate) fn measure(postgres: &Postgres, mariadb: &MariaDb, table: &Table) -> Result<Cost> {
-    mariadb.query(
-        "DROP TABLE IF EXISTS floor; \
-         CREATE TABLE floor (id bigint PRIMARY KEY, valor text NOT NULL, updated_at datetime(3) NOT NULL)",
-    )?;
+    mariadb.query(&format!(
+        "DROP TABLE IF EXISTS floor; CREATE TABLE floor ({})",
+        table.columns("datetime(3)")
+    ))?;
     let pid = |pid: Option<u32>| pid.context("the server is not running");
     let (p, m) = (pid(postgres.pid())?, pid(mariadb.pid())?);
     let before = (cpu::seconds(p)?, cpu::seconds(m)?, Instant::now());

@@ -3,14 +3,14 @@
 use anyhow::Result;
 use xtask_servers::Kafka;
 
-use super::{Bench, Cost, chain, table::Table};
+use super::{Bench, Cost, FLOOR, chain, floor, table::Table};
 
 /// Fewest rows: what is there however few there are.
 const FEW: u64 = 1;
 /// Cells of each table of the growth by columns.
-const CELLS: u64 = 4_000_000;
+pub(crate) const CELLS: u64 = 4_000_000;
 
-/// What copying a table cost on one log.
+/// What copying a table cost on one log, or the databases by themselves.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     pub(crate) log: &'static str,
@@ -20,6 +20,14 @@ pub(crate) struct Point {
     /// Bytes of data in a row.
     pub(crate) row: u64,
     pub(crate) cost: Cost,
+}
+
+impl Point {
+    /// Its wall time, in that of the databases by themselves for as much.
+    pub(crate) fn times(&self, points: &[Self]) -> f64 {
+        let floor = points.iter().find(|point| point.log == FLOOR && point.size == self.size);
+        floor.map_or(f64::NAN, |floor| self.cost.wall / floor.cost.wall)
+    }
 }
 
 /// From one row to `largest`, each ten times as many as the one before from 10,000 on.
@@ -38,7 +46,7 @@ pub(crate) fn by_rows(bench: &Bench, logs: &[Option<&Kafka>], largest: u64) -> R
 pub(crate) fn by_columns(bench: &Bench, logs: &[Option<&Kafka>]) -> Result<Vec<Point>> {
     let mut points = Vec::new();
     for columns in [2, 20, 200] {
-        let table = Table::of_columns(columns, CELLS);
+        let table = Table::of_columns(&format!("columns_{columns}"), columns, CELLS);
         points.extend(one(bench, logs, &table, columns)?);
     }
     Ok(points)
@@ -46,9 +54,11 @@ pub(crate) fn by_columns(bench: &Bench, logs: &[Option<&Kafka>]) -> Result<Vec<P
 
 fn one(bench: &Bench, logs: &[Option<&Kafka>], table: &Table, size: u64) -> Result<Vec<Point>> {
     table.fill(&bench.postgres)?;
+    let cost = floor::measure(&bench.postgres, &bench.mariadb, table)?;
+    let floor = Point { log: FLOOR, size, rows: table.rows, row: table.row(), cost };
     let points = on_all(bench, logs, table, size, 1);
     bench.postgres.query(&format!("DROP TABLE {}", table.name))?;
-    points
+    Ok(std::iter::once(floor).chain(points?).collect())
 }
 
 /// With one and with two partitions and tasks of the sink.

@@ -11,6 +11,8 @@ use super::latency;
 pub(crate) struct Options {
     /// Rows of 100 bytes, or those that arrive one at a time.
     pub(crate) rows: u64,
+    /// Columns of the table, instead of rows of 100 bytes.
+    pub(crate) columns: Option<u64>,
     /// Runs of each kind; medians are shown.
     pub(crate) runs: usize,
     /// Whether to measure on Kafka.
@@ -34,6 +36,7 @@ impl Options {
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
         let mut options = Self {
             rows: 0,
+            columns: None,
             runs: 0,
             kafka: false,
             embedded: false,
@@ -57,6 +60,7 @@ impl Options {
                     options.program = Some(PathBuf::from(path));
                 }
                 "--rows" => options.rows = number()?,
+                "--columns" => options.columns = Some(number()?.max(2)),
                 "--runs" => options.runs = number()? as usize,
                 "--largest" => options.largest = number()?,
                 "--kafka" => options.kafka = true,
@@ -65,7 +69,7 @@ impl Options {
                 "--latency" => options.latency = true,
                 "--report" => options.report = true,
                 other => bail!(
-                    "bench knows --rows N, --runs N, --kafka, --embedded, --reverse, --latency, --report, --largest N, \
+                    "bench knows --rows N, --columns N, --runs N, --kafka, --embedded, --reverse, --latency, --report, --largest N, \
                      --stages and --program PATH, not {other}"
                 ),
             }
@@ -74,6 +78,11 @@ impl Options {
             (options.kafka, options.embedded) = (true, true);
         }
         options.reverse |= options.report;
+        if options.columns.is_some() && options.reverse {
+            bail!(
+                "bench --columns goes one way only, from PostgreSQL: without --reverse and --report"
+            );
+        }
         if options.runs == 0 {
             options.runs = if options.report { 5 } else { 1 };
         }

@@ -124,30 +124,41 @@ impl Report {
         )?;
         writeln!(
             o,
-            "| log | rows | rows/s | worker CPU | CPU per further row | peak |\n|---|---:|---:|---:|---:|---:|"
+            "| log | rows | rows/s | of the floor's wall | worker CPU | CPU per further row | peak |\n|---|---:|---:|---:|---:|---:|---:|"
         )?;
-        for Point { log, rows, cost, .. } in &self.rows_growth {
+        for point in self.rows_growth.iter().filter(|point| point.log != FLOOR) {
+            let Point { log, rows, cost, .. } = point;
+            let times = point.times(&self.rows_growth);
             let Cost { wall, worker, memory, .. } = cost;
             let further =
                 self.further(log, *rows, *worker).map_or("".to_owned(), |us| format!("{us:.2} µs"));
             let rate = *rows as f64 / wall;
             writeln!(
                 o,
-                "| {log} | {rows} | {rate:.0} | {worker:.2} s | {further} | {memory:.0} MB |"
+                "| {log} | {rows} | {rate:.0} | {times:.2} | {worker:.2} s | {further} | {memory:.0} MB |"
             )?;
         }
         writeln!(o, "\n![cost over size](performance/rows.svg)\n\n### With columns\n")?;
-        writeln!(o, "As many cells in each table: a key and texts of 16 characters.\n")?;
         writeln!(
             o,
-            "| log | columns | rows | wall | worker CPU | CPU per byte of data | peak |\n|---|---:|---:|---:|---:|---:|---:|"
+            "As many cells in each table: a key and texts of 16 characters. The CPU is the worker's; that of the floor is both databases'.\n"
         )?;
-        for Point { log, size, rows, row, cost } in &self.columns_growth {
-            let Cost { wall, worker, memory, .. } = cost;
-            let byte = worker * 1e9 / (*rows * *row) as f64;
+        writeln!(
+            o,
+            "| | columns | rows | wall | of the floor's | CPU | CPU per byte of data | peak |\n|---|---:|---:|---:|---:|---:|---:|---:|"
+        )?;
+        for point in &self.columns_growth {
+            let Point { log, size, rows, row, cost } = point;
+            let times = point.times(&self.columns_growth);
+            let Cost { wall, memory, .. } = cost;
+            let of_the_floor = *log == FLOOR;
+            let cpu = if of_the_floor { cost.postgres + cost.mariadb } else { cost.worker };
+            let peak = if of_the_floor { String::new() } else { format!("{memory:.0} MB") };
+            let byte = cpu * 1e9 / (*rows * *row) as f64;
             writeln!(
                 o,
-                "| {log} | {size} | {rows} | {wall:.2} s | {worker:.2} s | {byte:.1} ns | {memory:.0} MB |"
+                "| {} | {size} | {rows} | {wall:.2} s | {times:.2} | {cpu:.2} s | {byte:.1} ns | {peak} |",
+                log.replace('|', "\\|")
             )?;
         }
         writeln!(o, "\n### With partitions and tasks\n")?;

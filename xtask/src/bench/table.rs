@@ -23,9 +23,9 @@ impl Table {
     }
 
     /// So many columns of text and a key, in rows that hold so many cells together.
-    pub(crate) fn of_columns(columns: u64, cells: u64) -> Self {
-        let name = format!("columns_{columns}");
-        Self { name, rows: cells / columns, texts: Some(columns.saturating_sub(1)) }
+    pub(crate) fn of_columns(name: &str, columns: u64, cells: u64) -> Self {
+        let texts = Some(columns.saturating_sub(1));
+        Self { name: name.to_owned(), rows: cells / columns, texts }
     }
 
     /// Bytes of data in a row.
@@ -33,27 +33,35 @@ impl Table {
         self.texts.map_or(100, |texts| KEY + texts * TEXT)
     }
 
-    pub(crate) fn fill(&self, postgres: &Postgres) -> Result<()> {
-        let Self { name, rows, texts } = self;
-        let (columns, values) = match texts {
-            None => (
-                "valor text NOT NULL, updated_at timestamp NOT NULL".to_owned(),
-                "rpad(md5(g::text), 84, 'x'), timestamp '2021-01-01' + g * interval '1 second'"
-                    .to_owned(),
+    /// Its columns as a database has them whose timestamps have this type.
+    pub(crate) fn columns(&self, timestamp: &str) -> String {
+        match self.texts {
+            None => format!(
+                "id bigint PRIMARY KEY, valor text NOT NULL, updated_at {timestamp} NOT NULL"
             ),
             Some(texts) => {
-                let all = |one: &dyn Fn(u64) -> String| {
-                    (0..*texts).map(one).collect::<Vec<_>>().join(", ")
-                };
-                (
-                    all(&|at| format!("c{at} text NOT NULL")),
-                    all(&|at| format!("substr(md5((g + {at})::text), 1, {TEXT})")),
-                )
+                let texts = (0..texts).map(|at| format!(", c{at} text NOT NULL"));
+                format!("id bigint PRIMARY KEY{}", texts.collect::<String>())
+            }
+        }
+    }
+
+    pub(crate) fn fill(&self, postgres: &Postgres) -> Result<()> {
+        let Self { name, rows, texts } = self;
+        let values = match texts {
+            None => {
+                ", rpad(md5(g::text), 84, 'x'), timestamp '2021-01-01' + g * interval '1 second'"
+                    .to_owned()
+            }
+            Some(texts) => {
+                let value = |at| format!(", substr(md5((g + {at})::text), 1, {TEXT})");
+                (0..*texts).map(value).collect()
             }
         };
         postgres.query(&format!(
-            "CREATE TABLE {name} (id bigint PRIMARY KEY, {columns}); \
-             INSERT INTO {name} SELECT g, {values} FROM generate_series(1, {rows}) g; ANALYZE {name}"
+            "CREATE TABLE {name} ({}); \
+             INSERT INTO {name} SELECT g{values} FROM generate_series(1, {rows}) g; ANALYZE {name}",
+            self.columns("timestamp")
         ))?;
         Ok(())
     }
@@ -62,9 +70,10 @@ impl Table {
     pub(crate) fn fill_mariadb(&self, mariadb: &MariaDb) -> Result<()> {
         let Self { name, rows, .. } = self;
         mariadb.query(&format!(
-            "CREATE TABLE {name} (id bigint PRIMARY KEY, valor text NOT NULL, updated_at datetime NOT NULL); \
+            "CREATE TABLE {name} ({}); \
              INSERT INTO {name} SELECT seq, RPAD(MD5(seq), 84, 'x'), TIMESTAMP'2021-01-01 00:00:00' + INTERVAL seq SECOND \
-             FROM seq_1_to_{rows}"
+             FROM seq_1_to_{rows}",
+            self.columns("datetime")
         ))?;
         Ok(())
     }
