@@ -33,6 +33,9 @@ const LOG_DIR: &str = "ferrovia-log";
 /// Pause before the log is tried again at the start.
 const START_PAUSE: Duration = Duration::from_secs(1);
 
+/// A sink that has read nothing for this long is idle.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// How long connections may take to end when the worker stops.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -178,5 +181,9 @@ pub(crate) fn open_kafka(config: &Worker, servers: &str) -> anyhow::Result<Kafka
     let servers = config.config.resolve.rewrite(servers);
     let (shared, admin) = (config.client_properties(), config.admin_properties());
     let transport = KafkaTransport::with_admin(&servers, &shared, &admin);
-    transport.context("cannot set up the Kafka clients")
+    let transport = transport.context("cannot set up the Kafka clients")?;
+    Ok(match usize::try_from(config.config.idle_consumers) {
+        Ok(most) => transport.with_idle(most, IDLE),
+        Err(_) => transport,
+    })
 }

@@ -2,6 +2,7 @@
 //! the task has committed what it delivered.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -24,7 +25,7 @@ use rdkafka::{
     message::{BorrowedMessage, Headers},
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     REQUEST_TIMEOUT, blocking as run_blocking,
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// A batch is closed when it holds this many bytes.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 512 << 10;
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_secs(1);
 /// First and last pause between two looks for a topic that is not there.
@@ -110,8 +111,8 @@ impl ConsumerContext for Rebalances {
     }
 }
 
-/// The consumer of one sink task.
-pub(crate) struct KafkaConsumer {
+/// A member of a consumer group.
+pub(crate) struct GroupConsumer {
     client: Arc<Client>,
     events: mpsc::Receiver<Result<Fetch>>,
     resume: blocking::Sender<Offsets>,
@@ -122,7 +123,7 @@ pub(crate) struct KafkaConsumer {
     _tokens: Supply,
 }
 
-impl KafkaConsumer {
+impl GroupConsumer {
     pub(crate) fn open(
         prepared: Prepared,
         options: ConsumerOptions,
@@ -159,6 +160,57 @@ impl KafkaConsumer {
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
         let (events, rebalancing, _tokens) = (receiver, None, tokens);
         Ok(Self { client, events, resume, rebalancing, closed, trouble, _tokens })
+    }
+
+    /// Begins to leave the group: its partitions are revoked next.
+    pub(crate) fn leave(&self) {
+        let client = Arc::clone(&self.client);
+        tokio::task::spawn_blocking(move || client.unsubscribe());
+    }
+
+    /// How many partitions these topics have, each that there is.
+    pub(crate) fn partitions(
+        &self,
+        topics: Vec<String>,
+    ) -> JoinHandle<Result<BTreeMap<String, usize>>> {
+        let client = Arc::clone(&self.client);
+        tokio::task::spawn_blocking(move || {
+            let count = |topic: String| {
+                let metadata = client.fetch_metadata(Some(&topic), REQUEST_TIMEOUT);
+                let metadata =
+                    metadata.map_err(|e| request_error("cannot ask about a topic", e))?;
+                let count = metadata.topics().iter().map(|topic| topic.partitions().len()).sum();
+                Ok((topic, count))
+            };
+            topics.into_iter().map(count).collect()
+        })
+    }
+
+    /// What the group has committed of these partitions.
+    pub(crate) async fn committed(&self, partitions: Vec<TopicPartition>) -> Result<Offsets> {
+        // Let the rebalance that revoked them go on.
+        let _ = self.resume.send(Offsets::new());
+        if partitions.is_empty() {
+            return Ok(Offsets::new());
+        }
+        let client = Arc::clone(&self.client);
+        run_blocking(move || {
+            let mut list = TopicPartitionList::with_capacity(partitions.len());
+            for tp in &partitions {
+                list.add_partition(&tp.topic, tp.partition);
+            }
+            let failed = |e| request_error("cannot ask for committed offsets", e);
+            let list = client.committed_offsets(list, REQUEST_TIMEOUT).map_err(failed)?;
+            let mut committed = Offsets::new();
+            for (tp, element) in partitions.into_iter().zip(list.elements()) {
+                element.error().map_err(failed)?;
+                if let Offset::Offset(offset) = element.offset() {
+                    committed.insert(tp, offset);
+                }
+            }
+            Ok(committed)
+        })
+        .await
     }
 }
 
@@ -331,7 +383,7 @@ fn commit(client: &Client, offsets: &Offsets) -> Result<(), KafkaError> {
 }
 
 #[async_trait]
-impl Consumer for KafkaConsumer {
+impl Consumer for GroupConsumer {
     async fn fetch(&mut self) -> Result<Fetch> {
         if let Some(offsets) = self.rebalancing.take() {
             // The thread is gone only if it failed, which the channel tells next.
@@ -410,7 +462,7 @@ impl Consumer for KafkaConsumer {
     }
 }
 
-impl Drop for KafkaConsumer {
+impl Drop for GroupConsumer {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Release);
     }

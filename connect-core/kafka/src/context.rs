@@ -101,6 +101,11 @@ impl Trouble {
         }
     }
 
+    /// Whether the brokers have refused the client last.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(&*self.0.borrow(), State::Denied(_))
+    }
+
     /// What was heard last.
     pub(crate) fn last(&self) -> Option<String> {
         match &*self.0.borrow() {

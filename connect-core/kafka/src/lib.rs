@@ -5,13 +5,16 @@ mod config;
 mod consumer;
 mod context;
 mod delivery;
+mod dormant;
 mod groups;
+mod idle;
 mod members;
 mod membership;
 mod oauth;
 mod producer;
 mod reader;
 mod transactional;
+mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -30,8 +33,11 @@ pub use config::reference;
 
 use admin::Admin;
 use config::Clients;
+use dormant::Shared;
+use idle::IdleConsumers;
 use oauth::Logins;
 use transactional::TransactionalProducer;
+use watch::Watchers;
 
 /// How long one request to the brokers may take before it is reported as a retriable error.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,6 +49,8 @@ pub struct KafkaTransport {
     admin_properties: BTreeMap<String, String>,
     admin: Admin,
     logins: Arc<Logins>,
+    idle: Arc<IdleConsumers>,
+    watchers: Arc<Watchers>,
 }
 
 impl KafkaTransport {
@@ -73,7 +81,16 @@ impl KafkaTransport {
         logins: Arc<Logins>,
     ) -> Result<Self> {
         let admin = Admin::open(clients.with(&admin_properties).admin()?, &logins)?;
-        Ok(Self { clients, admin_properties, admin, logins })
+        let idle = Arc::new(IdleConsumers::new(None, Duration::MAX));
+        let watchers = Arc::default();
+        Ok(Self { clients, admin_properties, admin, logins, idle, watchers })
+    }
+
+    /// Of the consumers that have read nothing for as long as `after`, so many keep their place in their group; beyond it, those
+    /// that are idle for the longest time leave, until there is something for them to read.
+    #[must_use]
+    pub fn with_idle(self, most: usize, after: Duration) -> Self {
+        Self { idle: Arc::new(IdleConsumers::new(Some(most), after)), ..self }
     }
 }
 
@@ -200,7 +217,12 @@ impl Transport for KafkaTransport {
     async fn consumer(&self, options: ConsumerOptions) -> Result<Box<dyn Consumer>> {
         let ConsumerOptions { client_id, group, properties, .. } = &options;
         let prepared = self.clients.consumer(client_id, group, properties)?;
-        Ok(Box::new(consumer::KafkaConsumer::open(prepared, options, &self.logins)?))
+        let shared = Shared {
+            logins: Arc::clone(&self.logins),
+            idle: Arc::clone(&self.idle),
+            watchers: Arc::clone(&self.watchers),
+        };
+        Ok(Box::new(dormant::KafkaConsumer::open(prepared, options, shared)?))
     }
 
     async fn reader(&self, topic: &str) -> Result<Box<dyn Reader>> {

@@ -65,6 +65,7 @@ impl Problem {
 }
 
 /// What a client is opened with.
+#[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) config: ClientConfig,
     /// Where its tokens are from, if it authenticates by OAUTHBEARER.

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod groups;
+mod idle;
 mod security;
 
 use std::{collections::BTreeMap, fs, path::Path};

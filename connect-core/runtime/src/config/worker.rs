@@ -27,6 +27,9 @@ fn group() -> String {
 fn replication() -> i16 {
     3
 }
+fn idle_consumers() -> i64 {
+    50
+}
 fn offset_partitions() -> i32 {
     25
 }
@@ -199,6 +202,10 @@ pub struct WorkerConfig {
     /// Most time to wait until the records in flight are durable when a task stops.
     #[serde(rename = "task.shutdown.graceful.timeout.ms", default)]
     pub shutdown_timeout: Millis<5000>,
+    /// How many consumers of sinks may keep their place in their group while they have nothing to read. Beyond it, the one that
+    /// is idle for the longest time leaves its group and comes back when there is something to read; -1: all of them stay.
+    #[serde(rename = "idle.consumers.max", default = "idle_consumers")]
+    pub idle_consumers: i64,
     /// Interval at which to try committing offsets for tasks.
     #[serde(rename = "offset.flush.interval.ms", default)]
     pub offset_flush_interval: Millis<60_000>,
