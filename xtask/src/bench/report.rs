@@ -141,7 +141,7 @@ impl Report {
         writeln!(o, "\n![cost over size](performance/rows.svg)\n\n### With columns\n")?;
         writeln!(
             o,
-            "As many cells in each table: a key and texts of 16 characters. The CPU is the worker's; that of the floor is both databases'.\n"
+            "As many cells in each table: a key and texts of 16 characters. The CPU is the worker's; that of the floor is both databases'. A row costs something beside its bytes, to the databases too: by the byte, narrow rows are dearer than wide ones, for all alike.\n"
         )?;
         writeln!(
             o,
