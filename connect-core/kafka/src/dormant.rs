@@ -22,9 +22,9 @@ use crate::{
     watch::{Place, Watch, Watchers},
 };
 
-/// A consumer comes back after this long whatever happens: the brokers forget the offsets of a group that has had no members
-/// for `offsets.retention.minutes`, a week by default.
-const LONGEST: Duration = Duration::from_secs(3600);
+/// A consumer comes back after this long whatever happens, or after up to half as long again, so that not all come at once: the
+/// brokers forget the offsets of a group that has had no members for `offsets.retention.minutes`, a week by default.
+const LONGEST: Duration = Duration::from_secs(2400);
 
 /// What all consumers of a worker share.
 #[derive(Clone)]
@@ -172,7 +172,8 @@ impl KafkaConsumer {
                 tracing::debug!(group, "idle: has left its group until there is something to read");
                 let Self { prepared, shared, .. } = self;
                 let watch = shared.watchers.watch(prepared, &shared.logins, place)?;
-                self.state = State::Away { watch, until: Instant::now() + LONGEST };
+                let until = Instant::now() + LONGEST + LONGEST.mul_f64(self.turn.share() / 2.0);
+                self.state = State::Away { watch, until };
                 Ok(())
             }
             Err(error) => {

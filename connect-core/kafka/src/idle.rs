@@ -61,6 +61,12 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    /// From 0 to 1: those that join one after the other are far from each other.
+    pub(crate) fn share(&self) -> f64 {
+        // The golden ratio spreads any number of them evenly.
+        (self.since.1 as f64 * 0.618_033_988_749_895).fract()
+    }
+
     /// It has read something.
     pub(crate) fn busy(&mut self) {
         if std::mem::take(&mut self.listed) {

@@ -268,6 +268,10 @@ impl Look {
             {
                 tracing::warn!(%error, "cannot watch in place of idle consumers; they return");
                 self.table.tell(|_| true);
+                assigned.clear();
+                if let Err(error) = self.client.unassign() {
+                    tracing::debug!(%error, "cannot stop watching");
+                }
                 continue;
             }
             assigned = wanted;
