@@ -205,7 +205,8 @@ fn wait_for_transactions(
     for (partition, _, end) in parts {
         while watermarks(committed.client(), topic, *partition)?.1 < *end {
             if Instant::now() > deadline {
-                return Err(Error::connection("a transaction is open for too long")
+                let open = "a transaction is open for too long; if `kafka-transactions.sh find-hanging` names it, `abort` ends it";
+                return Err(Error::connection(open)
                     .context("topic", topic)
                     .context("partition", partition));
             }
