@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -33,6 +33,8 @@ use crate::{
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
+/// How often it is looked whether a question to the brokers is over.
+const SHARED: Duration = Duration::from_millis(5);
 
 /// How long the brokers may take to tell the members.
 const DESCRIBE: Duration = Duration::from_secs(5);
@@ -224,6 +226,13 @@ impl Membership for KafkaMembership {
             client.as_ref().inspect(|client| client.unsubscribe());
             // It ends by itself; a panic in it was told by the hook.
             let _ = thread.map(std::thread::JoinHandle::join);
+            // A question that is on its way holds the client too, and so would have it closed after the process has ended.
+            let last = Instant::now() + DESCRIBE;
+            while client.as_ref().is_some_and(|client| Arc::strong_count(client) > 1)
+                && Instant::now() < last
+            {
+                std::thread::sleep(SHARED);
+            }
             drop(client);
             Ok(())
         })
