@@ -32,6 +32,7 @@ use crate::{
     config::Prepared,
     config_error,
     context::{Trouble, hears},
+    groups::{list, offsets},
     oauth::{Logins, Supply},
     permission, request_error,
 };
@@ -74,14 +75,6 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
         TopicPartition { topic: e.topic().into(), partition: e.partition() }
     };
     elements.iter().map(partition).collect()
-}
-
-fn list(offsets: &Offsets) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (tp, offset) in offsets {
-        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(*offset))?;
-    }
-    Ok(list)
 }
 
 impl ConsumerContext for Rebalances {
@@ -201,14 +194,8 @@ impl GroupConsumer {
             }
             let failed = |e| request_error("cannot ask for committed offsets", e);
             let list = client.committed_offsets(list, REQUEST_TIMEOUT).map_err(failed)?;
-            let mut committed = Offsets::new();
-            for (tp, element) in partitions.into_iter().zip(list.elements()) {
-                element.error().map_err(failed)?;
-                if let Offset::Offset(offset) = element.offset() {
-                    committed.insert(tp, offset);
-                }
-            }
-            Ok(committed)
+            list.elements().iter().try_for_each(|e| e.error()).map_err(failed)?;
+            Ok(offsets(&list))
         })
         .await
     }

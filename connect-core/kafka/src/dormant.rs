@@ -24,7 +24,7 @@ use crate::{
 
 /// A consumer comes back after this long whatever happens, or after up to half as long again, so that not all come at once: the
 /// brokers forget the offsets of a group that has had no members for `offsets.retention.minutes`, a week by default.
-const LONGEST: Duration = Duration::from_secs(2400);
+const AWAY: Duration = Duration::from_secs(2400);
 
 /// What all consumers of a worker share.
 #[derive(Clone)]
@@ -44,13 +44,13 @@ pub(crate) struct KafkaConsumer {
     turn: Turn,
     /// Whether it may leave: not where topics may come to match, or where it would read on at the end.
     may_leave: bool,
+    /// Whether it has been told to; it may read on until its partitions are revoked.
+    leaving: bool,
     assignment: Assignment,
 }
 
 enum State {
     Member(GroupConsumer),
-    /// A member that has been told to leave; it may read on until its partitions are revoked.
-    Leaving(GroupConsumer),
     /// What it has left.
     Left(JoinHandle<Result<Place>>),
     Away {
@@ -138,6 +138,7 @@ impl KafkaConsumer {
             topics,
             state: State::Closed,
             may_leave: from_the_beginning && named,
+            leaving: false,
             assignment: Assignment::default(),
         };
         new.join()?;
@@ -149,7 +150,7 @@ impl KafkaConsumer {
         self.state = State::Closed;
         let (prepared, options) = (self.prepared.clone(), self.options.clone());
         let member = GroupConsumer::open(prepared, options, &self.shared.logins)?;
-        self.assignment = Assignment::default();
+        (self.leaving, self.assignment) = (false, Assignment::default());
         self.turn.busy();
         self.state = State::Member(member);
         Ok(())
@@ -172,7 +173,7 @@ impl KafkaConsumer {
                 tracing::debug!(group, "idle: has left its group until there is something to read");
                 let Self { prepared, shared, .. } = self;
                 let watch = shared.watchers.watch(prepared, &shared.logins, place)?;
-                let until = Instant::now() + LONGEST + LONGEST.mul_f64(self.turn.share() / 2.0);
+                let until = Instant::now() + AWAY.mul_f64(1.0 + self.turn.share() / 2.0);
                 self.state = State::Away { watch, until };
                 Ok(())
             }
@@ -198,15 +199,18 @@ impl Consumer for KafkaConsumer {
     async fn fetch(&mut self) -> Result<Fetch> {
         loop {
             match &mut self.state {
+                State::Member(_) if self.leaving && !self.assignment.is_held() => {
+                    if let State::Member(member) = mem::replace(&mut self.state, State::Closed) {
+                        self.state = State::Left(self.give_up(member));
+                    }
+                }
                 State::Member(member) => {
                     let fetch = tokio::select! {
                         biased;
                         fetch = member.fetch() => fetch?,
-                        () = self.turn.until_over(), if self.may_leave => {
+                        () = self.turn.until_over(), if self.may_leave && !self.leaving => {
                             member.leave();
-                            if let State::Member(member) = mem::replace(&mut self.state, State::Closed) {
-                                self.state = State::Leaving(member);
-                            }
+                            self.leaving = true;
                             continue;
                         }
                     };
@@ -216,16 +220,6 @@ impl Consumer for KafkaConsumer {
                         self.assignment.partitions = Some(member.partitions(self.topics.clone()));
                     }
                     return Ok(fetch);
-                }
-                State::Leaving(member) if self.assignment.is_held() => {
-                    let fetch = member.fetch().await?;
-                    self.assignment.see(&fetch);
-                    return Ok(fetch);
-                }
-                State::Leaving(_) => {
-                    if let State::Leaving(member) = mem::replace(&mut self.state, State::Closed) {
-                        self.state = State::Left(self.give_up(member));
-                    }
                 }
                 State::Left(place) => {
                     let place = place.await.map_err(panicked).flatten();
@@ -246,14 +240,14 @@ impl Consumer for KafkaConsumer {
 
     async fn commit(&mut self, offsets: &Offsets) -> Result<()> {
         match &mut self.state {
-            State::Member(member) | State::Leaving(member) => member.commit(offsets).await,
+            State::Member(member) => member.commit(offsets).await,
             _ => Err(away()),
         }
     }
 
     async fn seek(&mut self, offsets: &Offsets) -> Result<()> {
         match &mut self.state {
-            State::Member(member) | State::Leaving(member) => {
+            State::Member(member) => {
                 member.seek(offsets).await?;
                 self.assignment.next.extend(offsets.clone());
                 Ok(())
@@ -264,7 +258,7 @@ impl Consumer for KafkaConsumer {
 
     async fn close(&mut self) -> Result<()> {
         match mem::replace(&mut self.state, State::Closed) {
-            State::Member(mut member) | State::Leaving(mut member) => member.close().await,
+            State::Member(mut member) => member.close().await,
             State::Left(left) => left.await.map_err(panicked)?.map(drop),
             State::Away { .. } | State::Closed => Ok(()),
         }

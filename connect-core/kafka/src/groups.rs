@@ -9,6 +9,7 @@ use connect_core::{
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
+    error::KafkaResult,
 };
 
 use crate::{
@@ -21,6 +22,28 @@ use crate::{
     oauth::Logins,
     request_error,
 };
+
+/// Offsets as librdkafka lists them.
+pub(crate) fn list(offsets: &Offsets) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (tp, offset) in offsets {
+        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(*offset))?;
+    }
+    Ok(list)
+}
+
+/// The offsets of a list, of those partitions that have one.
+pub(crate) fn offsets(list: &TopicPartitionList) -> Offsets {
+    let elements = list.elements();
+    let offset = elements.iter().filter_map(|element| match element.offset() {
+        Offset::Offset(offset) => {
+            let (topic, partition) = (element.topic().into(), element.partition());
+            Some((TopicPartition { topic, partition }, offset))
+        }
+        _ => None,
+    });
+    offset.collect()
+}
 
 /// Asks with a consumer of the group, which doesn't join it.
 async fn asking<T: Send + 'static>(
@@ -44,12 +67,7 @@ async fn asking<T: Send + 'static>(
 pub(crate) async fn commit(prepared: Prepared, logins: &Logins, offsets: Offsets) -> Result<()> {
     let failed = |e| request_error("cannot alter the offsets of a consumer group", e);
     asking(prepared, logins, move |consumer| {
-        let mut list = TopicPartitionList::new();
-        for (tp, offset) in &offsets {
-            list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(*offset))
-                .map_err(failed)?;
-        }
-        consumer.commit(&list, CommitMode::Sync).map_err(failed)
+        consumer.commit(&list(&offsets).map_err(failed)?, CommitMode::Sync).map_err(failed)
     })
     .await
 }
@@ -66,15 +84,7 @@ pub(crate) async fn committed(prepared: Prepared, logins: &Logins) -> Result<Off
             }
         }
         let answered = consumer.committed_offsets(asked, REQUEST_TIMEOUT).map_err(failed)?;
-        let offsets =
-            answered.elements().into_iter().filter_map(|element| match element.offset() {
-                Offset::Offset(offset) => {
-                    let (topic, partition) = (element.topic().into(), element.partition());
-                    Some((TopicPartition { topic, partition }, offset))
-                }
-                _ => None,
-            });
-        Ok(offsets.collect())
+        Ok(offsets(&answered))
     })
     .await
 }

@@ -48,11 +48,13 @@ const OWN: &[(&str, &str)] = &[
     ("queued.max.messages.kbytes", "1024"),
 ];
 
+/// Partitions, each with where reading it begins: at an offset, or at the beginning.
+type Starts = BTreeMap<TopicPartition, Option<i64>>;
+
 /// What a consumer has left.
-#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Where it would read on: at an offset, or at the beginning.
-    pub(crate) starts: Vec<(TopicPartition, Option<i64>)>,
+    /// Where it would read on.
+    pub(crate) starts: Starts,
     /// How many partitions its topics had when its group shared them; none: the topic was not there.
     pub(crate) partitions: BTreeMap<String, usize>,
 }
@@ -186,7 +188,7 @@ impl Table {
     /// Those that wait no longer are told, if they wait for that.
     fn remove(&mut self, number: u64, found: bool) {
         let Some(watched) = self.watches.remove(&number) else { return };
-        for (partition, _) in &watched.place.starts {
+        for partition in watched.place.starts.keys() {
             if let Some(waiting) = self.waiting.get_mut(partition) {
                 waiting.retain(|(other, _)| *other != number);
                 if waiting.is_empty() {
@@ -200,7 +202,7 @@ impl Table {
     }
 
     /// Where each partition is to be read from: the first offset that anybody waits for.
-    fn wanted(&self) -> BTreeMap<TopicPartition, Option<i64>> {
+    fn wanted(&self) -> Starts {
         // None, the beginning, is less than any offset.
         let first =
             |waiting: &Vec<(u64, Option<i64>)>| waiting.iter().map(|(_, start)| *start).min();
@@ -247,7 +249,7 @@ struct Look {
 
 impl Look {
     fn run(mut self, commands: &Receiver<Command>) {
-        let mut assigned = BTreeMap::new();
+        let mut assigned = Starts::new();
         let mut looked = Instant::now();
         loop {
             loop {
@@ -298,13 +300,8 @@ impl Look {
     }
 
     /// Changes what is fetched.
-    fn assign(
-        &self,
-        assigned: &BTreeMap<TopicPartition, Option<i64>>,
-        wanted: &BTreeMap<TopicPartition, Option<i64>>,
-    ) -> KafkaResult<()> {
-        let changed = |list: &BTreeMap<TopicPartition, Option<i64>>,
-                       other: &BTreeMap<TopicPartition, Option<i64>>| {
+    fn assign(&self, assigned: &Starts, wanted: &Starts) -> KafkaResult<()> {
+        let changed = |list: &Starts, other: &Starts| {
             let mut changed = TopicPartitionList::new();
             for (tp, start) in list.iter().filter(|(tp, start)| other.get(tp) != Some(start)) {
                 let offset = start.map_or(Offset::Beginning, Offset::Offset);

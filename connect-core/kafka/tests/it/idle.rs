@@ -7,7 +7,7 @@ use std::{
 };
 
 use connect_core::{
-    sink::{Offsets, TopicPartition},
+    sink::Offsets,
     transport::{
         Append, Consumer, ConsumerOptions, Fetch, Message, NewTopic, Producer, Subscription,
         Transport,
@@ -72,15 +72,13 @@ impl Task {
         Self { topic: topic.to_owned(), seen, running }
     }
 
-    /// Whether nobody is a member of its group: then its offsets may be changed.
+    /// Whether nobody is a member of its group any longer, which has read something: then its offsets may be changed.
     async fn is_away(&self, transport: &KafkaTransport) -> bool {
         let group = format!("group-{}", self.topic);
         let committed = transport.committed(&group).await.unwrap();
-        let none = TopicPartition { topic: self.topic.as_str().into(), partition: PARTITIONS + 1 };
         let same: BTreeMap<_, _> =
             committed.into_iter().map(|(tp, offset)| (tp, Some(offset))).collect();
-        let asked = if same.is_empty() { BTreeMap::from([(none, Some(0))]) } else { same };
-        transport.alter_committed(&group, &asked).await.is_ok()
+        !same.is_empty() && transport.alter_committed(&group, &same).await.is_ok()
     }
 
     fn texts(&self) -> Vec<String> {
