@@ -1,9 +1,10 @@
-//! The REST API of a worker on the embedded log, over HTTP.
+//! A worker and its REST API, over HTTP: on the embedded log, where Kafka is not what matters.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod client;
 mod golden;
 mod lifecycle;
+mod open_transaction;
 mod records;
 mod reference;
 mod secrets;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use connect_core::{
     error::{Error, Result},
-    transport::{Entry, Reader},
+    transport::{Entry, Reader, ToEnd, Undecided},
 };
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
@@ -33,8 +33,8 @@ use crate::{
 const POLL: Duration = Duration::from_millis(100);
 /// How long the tail, once at an end, may take to show more before it is looked whether it ever will.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long an open transaction may keep the end of a topic from being read: more than transactions may take by default.
-const OPEN: Duration = Duration::from_secs(90);
+/// How long reading up to an end that is there may take.
+const REACHED: Duration = Duration::from_secs(90);
 
 enum Event {
     Entry { partition: i32, offset: i64, entry: Entry },
@@ -56,26 +56,27 @@ pub(crate) struct KafkaReader {
     ahead: Vec<Entry>,
 }
 
+/// Offsets of a partition, from the first up to the one before the second.
+type Span = (i32, i64, i64);
+
 impl KafkaReader {
-    /// Reads what the tail has not shown, up to ends that it never will.
-    async fn read_behind(&mut self, parts: Vec<(i32, i64, i64)>) -> Result<()> {
+    /// Reads what the tail has not shown and never will up to these ends; returns what open transactions hold back of it.
+    async fn read_behind(&mut self, parts: Vec<Span>) -> Result<Vec<Undecided>> {
         let (config, tokens) = (self.config.clone(), self.tokens.clone());
         let (committed, topic) = (Arc::clone(&self.committed), self.topic.clone());
-        let asked = parts.clone();
         let read = move || {
-            wait_for_transactions(&committed, &topic, &asked)?;
-            let starts =
-                asked.iter().map(|(partition, start, _)| (*partition, Offset::Offset(*start)));
-            let client = assigned(&config, &tokens, &topic, starts)?;
-            read_to_ends(&client, &topic, &asked)
+            let (decided, open) = split(&committed, &topic, &parts)?;
+            let entries = read_spans(&config, &tokens, &topic, &decided)?;
+            let held = read_spans(&uncommitted(config), &tokens, &topic, &open)?;
+            Ok((decided, entries, held))
         };
-        let events = blocking(read).await?;
-        events.into_iter().for_each(|event| self.take(event));
-        for (partition, _, end) in parts {
+        let (decided, entries, held) = blocking(read).await?;
+        entries.into_iter().for_each(|event| self.take(event));
+        for (partition, _, end) in decided {
             let progress = &mut self.progress[partition as usize];
             progress.0 = progress.0.max(end);
         }
-        Ok(())
+        Ok(held.into_iter().filter_map(undecided).collect())
     }
 
     pub(crate) fn open(
@@ -194,39 +195,53 @@ fn next_event(client: &BaseConsumer<Asking>) -> Option<Event> {
     }
 }
 
-/// Waits until no transaction is open before the ends of partitions that lie behind what a consumer can see: the last
-/// offsets of a transaction are markers.
-fn wait_for_transactions(
+/// Cuts spans where the first open transaction begins: the last offsets of transactions are markers, so that an end may be
+/// decided and yet never be shown to a consumer.
+fn split(
     committed: &BaseConsumer<Asking>,
     topic: &str,
-    parts: &[(i32, i64, i64)],
-) -> Result<()> {
-    let deadline = Instant::now() + OPEN;
-    for (partition, _, end) in parts {
-        while watermarks(committed.client(), topic, *partition)?.1 < *end {
-            if Instant::now() > deadline {
-                let open = "a transaction is open for too long; if `kafka-transactions.sh find-hanging` names it, `abort` ends it";
-                return Err(Error::connection(open)
-                    .context("topic", topic)
-                    .context("partition", partition));
-            }
-            std::thread::sleep(POLL);
-        }
+    parts: &[Span],
+) -> Result<(Vec<Span>, Vec<Span>)> {
+    let (mut decided, mut open) = (Vec::new(), Vec::new());
+    for &(partition, start, end) in parts {
+        let stable = watermarks(committed.client(), topic, partition)?.1.clamp(start, end);
+        decided.extend((start < stable).then_some((partition, start, stable)));
+        open.extend((stable < end).then_some((partition, stable, end)));
     }
-    Ok(())
+    Ok((decided, open))
 }
 
-/// Reads partitions to their ends, which a new consumer tells for sure.
-fn read_to_ends(
-    client: &BaseConsumer<Asking>,
+fn uncommitted(mut config: ClientConfig) -> ClientConfig {
+    config.set("isolation.level", "read_uncommitted");
+    config
+}
+
+fn undecided(event: Event) -> Option<Undecided> {
+    match event {
+        Event::Entry { partition, offset, entry } => {
+            Some(Undecided { partition, offset, key: entry.key })
+        }
+        Event::End { .. } => None,
+    }
+}
+
+/// Reads spans with a new consumer: unlike the tail, it tells for sure when it has reached an end.
+fn read_spans(
+    config: &ClientConfig,
+    tokens: &Supply,
     topic: &str,
-    parts: &[(i32, i64, i64)],
+    spans: &[Span],
 ) -> Result<Vec<Event>> {
-    let deadline = Instant::now() + OPEN;
-    let mut left: BTreeSet<i32> = parts.iter().map(|(partition, ..)| *partition).collect();
+    let mut left: BTreeSet<i32> = spans.iter().map(|(partition, ..)| *partition).collect();
     let mut events = Vec::new();
+    if left.is_empty() {
+        return Ok(events);
+    }
+    let starts = spans.iter().map(|(partition, start, _)| (*partition, Offset::Offset(*start)));
+    let client = assigned(config, tokens, topic, starts)?;
+    let deadline = Instant::now() + REACHED;
     while !left.is_empty() {
-        match next_event(client) {
+        match next_event(&client) {
             Some(Event::End { partition }) => drop(left.remove(&partition)),
             Some(entry) => events.push(entry),
             None if Instant::now() > deadline => {
@@ -242,7 +257,7 @@ fn read_to_ends(
 
 #[async_trait]
 impl Reader for KafkaReader {
-    async fn read_to_end(&mut self) -> Result<Vec<Entry>> {
+    async fn read_to_end(&mut self) -> Result<ToEnd> {
         let (admin, topic) = (Arc::clone(&self.admin), self.topic.clone());
         let partitions = self.progress.len() as i32;
         let ends = blocking(move || {
@@ -263,7 +278,10 @@ impl Reader for KafkaReader {
                 })
                 .collect();
             if behind.is_empty() {
-                return Ok(std::mem::take(&mut self.ahead));
+                return Ok(ToEnd {
+                    entries: std::mem::take(&mut self.ahead),
+                    undecided: Vec::new(),
+                });
             }
             let gone = || Error::internal("the reader's thread has ended");
             let event = match behind.iter().all(|(ended, _)| *ended) {
@@ -272,8 +290,9 @@ impl Reader for KafkaReader {
                     Ok(event) => event.ok_or_else(gone)?,
                     Err(_) => {
                         let parts = behind.into_iter().map(|(_, part)| part).collect();
-                        self.read_behind(parts).await?;
-                        continue;
+                        let undecided = self.read_behind(parts).await?;
+                        let entries = std::mem::take(&mut self.ahead);
+                        return Ok(ToEnd { entries, undecided });
                     }
                 },
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use connect_core::{
     error::Result,
-    transport::{Entry, Reader},
+    transport::{Entry, Reader, ToEnd},
 };
 use tokio::sync::Notify;
 
@@ -46,14 +46,15 @@ impl EmbeddedReader {
 
 #[async_trait]
 impl Reader for EmbeddedReader {
-    async fn read_to_end(&mut self) -> Result<Vec<Entry>> {
+    async fn read_to_end(&mut self) -> Result<ToEnd> {
         // What is appended meanwhile may come along; the end of the time of the call is always reached.
         let mut entries = Vec::new();
         self.buffered(&mut entries)?;
         while read_on(&self.inner.store, &mut self.positions, usize::MAX).await? {
             self.buffered(&mut entries)?;
         }
-        Ok(entries)
+        // What was appended is decided: there are no transactions over several appends.
+        Ok(ToEnd { entries, undecided: Vec::new() })
     }
 
     async fn next(&mut self) -> Result<Vec<Entry>> {

@@ -85,7 +85,7 @@ async fn child_appends() {
 async fn stored_offsets(log: &Log) -> BTreeMap<usize, u64> {
     let mut reader = log.reader("offsets").await.unwrap();
     let number = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().parse::<u64>().unwrap();
-    let entries = reader.read_to_end().await.unwrap().into_iter();
+    let entries = reader.read_to_end().await.unwrap().entries.into_iter();
     entries.map(|e| (number(&e.key) as usize, number(&e.value.unwrap()))).collect()
 }
 

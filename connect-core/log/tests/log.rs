@@ -200,7 +200,7 @@ async fn messages_and_their_offset_are_one() {
     // Refused as a whole: the offset isn't stored either.
     assert!(producer.append(append("no such name", "4")).await.is_err());
     let mut reader = log.reader("offsets").await.unwrap();
-    let entries = reader.read_to_end().await.unwrap();
+    let entries = reader.read_to_end().await.unwrap().entries;
     assert_eq!(entries.last().unwrap().value, Some("3".into()));
     let mut consumer = log.consume("g", "t", 10).await;
     within(consumer.fetch()).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_compacted_topic_keeps_the_last_value_of_each_key_and_loses_the_rest()
         let log = Log::open(dir.path());
         log.create_topic(&compacted("state")).await.unwrap();
         let mut reader = log.reader("state").await.unwrap();
-        assert_eq!(reader.read_to_end().await.unwrap(), []);
+        assert_eq!(reader.read_to_end().await.unwrap().entries, []);
         for round in 0..50 {
             let value = |key| (round < 49 || key % 2 == 0).then(|| format!("{key}-{round}"));
             log.append("state", (0..100).map(|key| entry(key.to_string(), value(key)))).await;
@@ -237,7 +237,7 @@ async fn a_compacted_topic_keeps_the_last_value_of_each_key_and_loses_the_rest()
     for _ in 0..2 {
         let log = Log::open(dir.path());
         let mut reader = log.reader("state").await.unwrap();
-        let entries = reader.read_to_end().await.unwrap();
+        let entries = reader.read_to_end().await.unwrap().entries;
         assert!(entries.len() < 2200, "{} entries for 100 keys", entries.len());
         let mut last = std::collections::BTreeMap::new();
         for Entry { key, value } in entries {
@@ -259,7 +259,7 @@ async fn a_compacted_topic_keeps_the_last_value_of_each_key_and_loses_the_rest()
     for round in 0..3000 {
         log.append("state", [entry("busy".into(), Some(round.to_string()))]).await;
     }
-    let entries = log.reader("state").await.unwrap().read_to_end().await.unwrap();
+    let entries = log.reader("state").await.unwrap().read_to_end().await.unwrap().entries;
     assert!(entries.len() <= 101 + 1001, "{}", entries.len());
     let last: std::collections::BTreeMap<_, _> =
         entries.into_iter().map(|entry| (entry.key, entry.value)).collect();
@@ -290,7 +290,7 @@ async fn old_tombstones_go_and_their_offsets_are_never_given_again() {
         drop(Log::open(dir.path()));
         let log = Log::open(dir.path());
         let mut reader = log.reader("state").await.unwrap();
-        assert_eq!(reader.read_to_end().await.unwrap().len(), kept);
+        assert_eq!(reader.read_to_end().await.unwrap().entries.len(), kept);
         log.append("state", [live(7)]).await;
         assert_eq!(within(reader.next()).await.unwrap().len(), 1);
         let mut consumer = log.consume("g", "state", 10).await;

@@ -338,7 +338,13 @@ impl Examination<'_> {
             }
             own => own,
         };
-        let offsets = self.offsets.of_connector(&self.transport, offsets).await?.of(name);
+        let offsets = match self.offsets.of_connector(&self.transport, name, offsets).await {
+            Ok(offsets) => offsets.of(name),
+            Err(error) => {
+                found.problem(format!("its offsets cannot be read: {}", chain(&error.trace())));
+                return Ok(0);
+            }
+        };
         let count = offsets.len();
         // What cannot be resolved was found by the validation.
         let Ok(resolved) = self.providers.resolve_all(config) else { return Ok(count) };

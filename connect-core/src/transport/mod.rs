@@ -147,11 +147,32 @@ pub struct Entry {
     pub value: Option<Bytes>,
 }
 
+/// What a topic holds up to its end that was not read yet.
+#[derive(Debug, Default)]
+pub struct ToEnd {
+    /// Entries, of each partition in order.
+    pub entries: Vec<Entry>,
+    /// What transactions that are still open hold back.
+    pub undecided: Vec<Undecided>,
+}
+
+/// An entry in or behind a transaction that is still open: whether it counts cannot be told yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecided {
+    /// Partition.
+    pub partition: i32,
+    /// Where it is in the partition.
+    pub offset: i64,
+    /// Key.
+    pub key: Bytes,
+}
+
 /// Reads a topic from its beginning, all partitions, without a group.
 #[async_trait]
 pub trait Reader: Send {
-    /// Everything up to the end that the topic has at the time of the call, from where the last call ended.
-    async fn read_to_end(&mut self) -> Result<Vec<Entry>>;
+    /// Everything up to the end that the topic has at the time of the call, from where the last call ended. Waits for no
+    /// transaction: what an open one holds back is handed out by a call after its end.
+    async fn read_to_end(&mut self) -> Result<ToEnd>;
     /// Waits for entries after those read so far. Cancel safe.
     async fn next(&mut self) -> Result<Vec<Entry>>;
 }

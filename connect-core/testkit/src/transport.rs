@@ -148,7 +148,7 @@ async fn compacted_topics_are_read_from_end_to_end(transport: &dyn Transport) {
     let topic = "suite-compacted";
     transport.create_topic(&new_topic(topic, 3, true)).await.expect("creates");
     let mut reader = transport.reader(topic).await.expect("a reader");
-    assert!(reader.read_to_end().await.expect("reads").is_empty());
+    assert!(reader.read_to_end().await.expect("reads").entries.is_empty());
     let messages: Vec<_> =
         (0..20).map(|n| message(Some(&(n % 5).to_string()), n.to_string())).collect();
     append(transport, topic, messages).await;
@@ -156,7 +156,7 @@ async fn compacted_topics_are_read_from_end_to_end(transport: &dyn Transport) {
     for mut reader in [reader, transport.reader(topic).await.expect("another reader")] {
         let mut state = BTreeMap::new();
         // The second reader sees what the first was told of, too.
-        let entries = reader.read_to_end().await.expect("reads what was appended");
+        let entries = reader.read_to_end().await.expect("reads what was appended").entries;
         for entry in entries.into_iter().filter(|entry| &entry.key[..] != b"n") {
             match entry.value {
                 Some(value) => drop(state.insert(entry.key, value)),
@@ -166,7 +166,10 @@ async fn compacted_topics_are_read_from_end_to_end(transport: &dyn Transport) {
         let text = |bytes: &bytes::Bytes| String::from_utf8(bytes.to_vec()).expect("text");
         let state: Vec<_> = state.iter().map(|(k, v)| format!("{}={}", text(k), text(v))).collect();
         assert_eq!(state, ["0=15", "1=16", "2=17", "3=18"]);
-        assert!(reader.read_to_end().await.expect("reads").is_empty(), "nothing is read twice");
+        assert!(
+            reader.read_to_end().await.expect("reads").entries.is_empty(),
+            "nothing is read twice"
+        );
         append(transport, topic, vec![message(Some("n"), "next")]).await;
         let next = timeout(DEADLINE, reader.next()).await.expect("is told").expect("reads");
         assert_eq!(next.last().and_then(|entry| entry.value.as_deref()), Some(&b"next"[..]));
@@ -191,7 +194,8 @@ async fn offsets_are_stored_with_their_messages(transport: &dyn Transport) {
         durable.await.expect("becomes durable");
     }
     let mut reader = transport.reader(offsets).await.expect("a reader");
-    let last = reader.read_to_end().await.expect("reads").pop().and_then(|entry| entry.value);
+    let last =
+        reader.read_to_end().await.expect("reads").entries.pop().and_then(|entry| entry.value);
     assert_eq!(
         last.as_deref(),
         Some(&b"19"[..]),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use connect_core::error::ErrorKind;
 use connect_core::transport::{
     Append, Entry, Membership, MembershipOptions, Message, NewTopic, OffsetCommit, Producer,
-    Reader, Role, Transport,
+    Reader, Role, ToEnd, Transport,
 };
 use connect_core_kafka::KafkaTransport;
 use tokio::time::timeout;
@@ -39,10 +39,38 @@ async fn producer(transport: &KafkaTransport) -> Box<dyn Producer> {
     transport.transactional("test-0", "test", &BTreeMap::new()).await.unwrap()
 }
 
+/// What is there when every transaction has ended: the brokers end one in their own time after they were told to.
 async fn texts(reader: &mut dyn Reader) -> Vec<String> {
-    let entries = timeout(DEADLINE, reader.read_to_end()).await.expect("an end").unwrap();
     let text = |entry: Entry| String::from_utf8(entry.value.unwrap().to_vec()).unwrap();
-    entries.into_iter().map(text).collect()
+    let mut texts = Vec::new();
+    let read = async {
+        loop {
+            let ToEnd { entries, undecided } = reader.read_to_end().await.unwrap();
+            texts.extend(entries.into_iter().map(text));
+            if undecided.is_empty() {
+                return;
+            }
+        }
+    };
+    timeout(DEADLINE, read).await.expect("an end");
+    texts
+}
+
+/// Reads until a transaction holds so many entries back: what was read, and where they are.
+async fn held(reader: &mut dyn Reader, wanted: usize) -> (Vec<Entry>, Vec<i64>) {
+    let mut read = Vec::new();
+    let held = async {
+        loop {
+            let ToEnd { entries, undecided } = reader.read_to_end().await.unwrap();
+            read.extend(entries);
+            assert!(undecided.iter().all(|entry| entry.partition == 0 && &entry.key[..] == b"key"));
+            if undecided.len() == wanted {
+                return undecided.iter().map(|entry| entry.offset).collect();
+            }
+        }
+    };
+    let held = timeout(DEADLINE, held).await.expect("an open transaction");
+    (read, held)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,10 +78,11 @@ async fn transactions_and_members() {
     let dir = tempfile::tempdir().unwrap();
     let kafka = Kafka::start(dir.path(), KafkaOptions::default()).unwrap();
     let transport = KafkaTransport::new(&kafka.address(), &BTreeMap::new()).unwrap();
-    for name in ["records", "offsets", "configs"] {
+    for name in ["records", "offsets", "configs", "held"] {
         transport.create_topic(&topic(name)).await.unwrap();
     }
     transactions(&transport).await;
+    open_transactions(&transport).await;
     members(&transport).await;
     let mut alone = join(&transport, "alone").await;
     becomes(&mut *alone, Role::Leader).await;
@@ -117,6 +146,36 @@ async fn transactions(transport: &KafkaTransport) {
     assert!(format!("{error:?}").contains("small"), "{error:?}");
 }
 
+/// What an open transaction holds back, its own and what others wrote behind it, is told, and not waited for.
+async fn open_transactions(transport: &KafkaTransport) {
+    let mut reader = transport.reader("held").await.unwrap();
+    let append = |text: &str| {
+        let Append { mut messages, .. } = append(text);
+        messages[0].0 = "held".into();
+        Append { messages, offset: None }
+    };
+    let mut plain = transport.producer("plain", &BTreeMap::new()).await.unwrap();
+    plain.append(append("1")).await.unwrap().await.unwrap();
+    let mut open = producer(transport).await;
+    let holding = open.hold(append("2")).await.unwrap();
+    let (read, first) = held(&mut *reader, 1).await;
+    assert_eq!(read.len(), 1, "what came before");
+    plain.append(append("3")).await.unwrap().await.unwrap();
+    let (read, both) = held(&mut *reader, 2).await;
+    assert!(
+        read.is_empty() && both[0] == first[0] && both[1] == first[0] + 1,
+        "{first:?} {both:?}"
+    );
+    // One that begins to read now learns the same.
+    let mut late = transport.reader("held").await.unwrap();
+    assert_eq!(held(&mut *late, 2).await.1, both);
+    // It is given up: only what is behind it counts.
+    drop((holding, open));
+    drop(producer(transport).await);
+    assert_eq!(texts(&mut *reader).await, ["3"]);
+    assert_eq!(texts(&mut *late).await, ["3"], "and the first was read before");
+}
+
 async fn join(transport: &KafkaTransport, member: &str) -> Box<dyn Membership> {
     let options = MembershipOptions {
         group: "workers".into(),
@@ -166,4 +225,14 @@ async fn members(transport: &KafkaTransport) {
     becomes(&mut *c, Role::Follower).await;
     a.leave().await.unwrap();
     becomes(&mut *c, Role::Leader).await;
+    c.leave().await.unwrap();
+
+    // On return it has left, whatever was on its way: nobody has to wait for its session to end.
+    for _ in 0..20 {
+        let mut leaving = join(transport, "leaving").await;
+        becomes(&mut *leaving, Role::Leader).await;
+        let question = leaving.members();
+        leaving.leave().await.unwrap();
+        assert_eq!(transport.group_members("workers").await.unwrap(), 0, "{:?}", question.await);
+    }
 }

@@ -34,7 +34,7 @@ pub(super) async fn read(
 ) -> Result<Vec<PartitionOffset>, Refusal> {
     let plugin = context.plugin(config).map_err(Refusal::Failed)?;
     let offsets: Vec<(Json, Json)> = match plugin.ty() {
-        PluginType::Source => of_source(context, config).await?.of(name),
+        PluginType::Source => of_source(context, name, config).await?.of(name),
         PluginType::Sink => {
             let group = consumer_group(&context.config, name, config);
             let committed = context.transport.committed(&group).await.map_err(Refusal::Failed)?;
@@ -52,9 +52,13 @@ pub(super) async fn read(
 }
 
 /// The stored offsets of a source.
-async fn of_source(context: &Context, config: &Properties) -> Result<ConnectorOffsets, Refusal> {
+async fn of_source(
+    context: &Context,
+    name: &str,
+    config: &Properties,
+) -> Result<ConnectorOffsets, Refusal> {
     let topic = config.get("offsets.storage.topic").map(|topic| topic.trim());
-    let offsets = context.offsets.of_connector(&context.transport, topic).await;
+    let offsets = context.offsets.of_connector(&context.transport, name, topic).await;
     offsets.map_err(Refusal::Failed)
 }
 
@@ -84,7 +88,7 @@ pub(super) async fn alter(
                     (0..fenced).map(|task| context.config.transactional_id(name, task)).collect();
                 context.transport.fence(&ids).await.map_err(Refusal::Failed)?;
             }
-            let stored = of_source(context, &config).await?;
+            let stored = of_source(context, name, &config).await?;
             let forgotten = || stored.of(name).into_iter().map(|(p, _)| (p, None));
             let offsets = offsets.unwrap_or_else(|| forgotten().collect());
             for (partition, offset) in &offsets {

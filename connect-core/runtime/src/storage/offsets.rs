@@ -13,11 +13,12 @@ use connect_core::{
     data::Text,
     error::{Error, Result},
     source::OffsetChange,
-    transport::{OffsetCommit, Transport},
+    transport::{OffsetCommit, ToEnd, Transport, Undecided},
 };
 use serde_json::Value as Json;
+use tokio::sync::MutexGuard;
 
-use super::StateLog;
+use super::{StateLog, log::OpenTransactions};
 use crate::config::WorkerConfig;
 
 /// By connector and canonical partition: the partition as it was written, and the offset.
@@ -27,11 +28,17 @@ type Offsets = HashMap<(String, String), (Json, Json)>;
 #[derive(Clone)]
 pub(crate) struct OffsetStore {
     topic: Text,
-    log: Arc<tokio::sync::Mutex<StateLog>>,
+    tail: Arc<tokio::sync::Mutex<Tail>>,
     offsets: Arc<Mutex<Offsets>>,
     refreshes: Arc<Refreshes>,
     /// Partitions and replication factor of such a topic, where it is created.
     size: (i32, i16),
+}
+
+struct Tail {
+    log: StateLog,
+    /// What the last look could not tell, with the connectors whose offsets it is.
+    undecided: Vec<(String, Undecided)>,
 }
 
 /// A thousand tasks that start at once need no thousand looks at the topic's end: one that begins after a task has asked
@@ -71,39 +78,62 @@ impl OffsetStore {
         size: (i32, i16),
     ) -> Result<Self> {
         let log = StateLog::open(transport, key, topic, size.0, size.1).await?;
-        let log = Arc::new(tokio::sync::Mutex::new(log));
+        let tail = Arc::new(tokio::sync::Mutex::new(Tail { log, undecided: Vec::new() }));
         let (offsets, refreshes) = (Arc::default(), Arc::default());
-        let store = Self { topic: topic.into(), log, offsets, refreshes, size };
-        store.refresh().await?;
+        let store = Self { topic: topic.into(), tail, offsets, refreshes, size };
+        drop(store.look().await?);
         Ok(store)
     }
 
     /// The offsets of a connector as they are now; `topic` is its own, if it has one.
+    ///
+    /// # Errors
+    /// Also if a transaction that does not end holds offsets of this connector back.
     pub(crate) async fn of_connector(
         &self,
         transport: &Arc<dyn Transport>,
+        connector: &str,
         topic: Option<&str>,
     ) -> Result<ConnectorOffsets> {
-        self.refresh().await?;
+        self.refresh(connector).await?;
         let own = match topic.filter(|topic| *topic != &*self.topic) {
             Some(topic) => {
                 let key = "offsets.storage.topic";
-                Some(Self::open_topic(transport, key, topic, self.size).await?)
+                let own = Self::open_topic(transport, key, topic, self.size).await?;
+                own.refresh(connector).await?;
+                Some(own)
             }
             None => None,
         };
         Ok(ConnectorOffsets { own, workers: self.clone() })
     }
 
-    /// Takes in what was stored since.
-    pub(crate) async fn refresh(&self) -> Result<()> {
+    /// Takes in what was stored since, all that there is of this connector.
+    async fn refresh(&self, connector: &str) -> Result<()> {
+        let mut open = OpenTransactions::new();
+        loop {
+            let own: Vec<_> = {
+                let tail = self.look().await?;
+                let own = tail.undecided.iter().filter(|(owner, _)| owner == connector);
+                own.map(|(_, entry)| entry.clone()).collect()
+            };
+            if open.ended(&self.topic, own).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes in what was stored since, but for what open transactions hold back.
+    async fn look(&self) -> Result<MutexGuard<'_, Tail>> {
         let mine = self.refreshes.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        let mut log = self.log.lock().await;
+        let mut tail = self.tail.lock().await;
         if self.refreshes.done.load(Ordering::Acquire) >= mine {
-            return Ok(());
+            return Ok(tail);
         }
         let asked = self.refreshes.asked.load(Ordering::Acquire);
-        let entries = log.read_to_end().await?;
+        let ToEnd { entries, undecided } = tail.log.look().await?;
+        let owned = |entry: Undecided| parse_key(&entry.key).map(|(owner, _)| (owner, entry));
+        tail.undecided = undecided.into_iter().filter_map(owned).collect();
         let mut offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in entries {
             let Some((connector, partition)) = parse_key(&entry.key) else {
@@ -117,8 +147,9 @@ impl OffsetStore {
                 Some(offset) => drop(offsets.insert(key, (partition, offset))),
             }
         }
+        drop(offsets);
         self.refreshes.done.store(asked, Ordering::Release);
-        Ok(())
+        Ok(tail)
     }
 
     /// The stored offset of a partition, as of the last [`refresh`](Self::refresh).
@@ -146,9 +177,9 @@ impl OffsetStore {
             Ok((bytes(&(connector, known.as_ref().unwrap_or(partition)))?, value))
         };
         let entries = offsets.iter().map(entry).collect::<Result<_>>()?;
-        let durable = self.log.lock().await.append(entries).await?;
+        let durable = self.tail.lock().await.log.append(entries).await?;
         durable.await?;
-        self.refresh().await
+        self.refresh(connector).await
     }
 
     /// The record that stores an offset.

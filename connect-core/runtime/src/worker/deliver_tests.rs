@@ -115,7 +115,7 @@ async fn run(
     let batch = SinkBatch { records: records.collect() };
     let mut task = Sink { manner, puts: 0, written: Vec::new() };
     let result = deliver(&mut task, batch, &fetched, &mut policy, &CancellationToken::new()).await;
-    let letters = log.reader("dlq").await.unwrap().read_to_end().await.unwrap();
+    let letters = log.reader("dlq").await.unwrap().read_to_end().await.unwrap().entries;
     let letters = letters.iter().map(|e| String::from_utf8(e.key.to_vec()).unwrap()).collect();
     (result, task, letters)
 }

@@ -103,7 +103,7 @@ async fn serve(
     };
     let topic = source_config.offsets_topic.as_deref();
     let open = async || {
-        let offsets = context.offsets.of_connector(&context.transport, topic).await?;
+        let offsets = context.offsets.of_connector(&context.transport, name, topic).await?;
         let Connected::Source(source) = plugin.connect(&config).await? else {
             return Err(Error::internal("a sink in place of a source"));
         };
