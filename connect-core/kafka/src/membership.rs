@@ -27,15 +27,15 @@ use crate::{
     config::Prepared,
     config_error,
     context::{Trouble, hears},
+    members::members,
     oauth::{Logins, Supply},
     request_error,
 };
 
 /// How long the polling thread waits before it looks whether it should end.
 const POLL: Duration = Duration::from_millis(100);
-/// How often it is looked whether a question to the brokers is over.
-const SHARED: Duration = Duration::from_millis(5);
-
+/// How often it is looked whether the group was left.
+const LEFT: Duration = Duration::from_millis(5);
 /// How long the brokers may take to tell the members.
 const DESCRIBE: Duration = Duration::from_secs(5);
 
@@ -80,6 +80,8 @@ pub(crate) struct KafkaMembership {
     client: Option<Arc<Client>>,
     thread: Option<std::thread::JoinHandle<()>>,
     group: String,
+    /// What no other member is called.
+    member: String,
     topic: String,
     session: Duration,
     roles: watch::Receiver<Role>,
@@ -122,12 +124,13 @@ impl KafkaMembership {
             .name("membership".into())
             .spawn(move || poll(&polled, &failure, &ended))
             .map_err(|e| Error::internal("cannot start a thread").with_source(e))?;
-        let MembershipOptions { group, topic, session_timeout: session, .. } = options;
+        let MembershipOptions { group, member, topic, session_timeout: session, .. } = options;
         let (client, thread) = (Some(client), Some(thread));
         Ok(Self {
             client,
             thread,
             group,
+            member,
             topic,
             session,
             roles,
@@ -207,33 +210,33 @@ impl Membership for KafkaMembership {
     fn members(&self) -> Promise<Vec<String>> {
         let (client, group) = (self.client(), self.group.clone());
         Box::pin(blocking(move || {
-            let failed = |e| request_error("cannot describe the worker group", e);
-            // Of all brokers, since librdkafka's request to the coordinator alone (DescribeConsumerGroups) crashes when it has
-            // timed out (2.12.1). One that is down is out of the metadata, and so out of the way, within some 20 seconds.
-            let listed = client?.fetch_group_list(Some(&group), DESCRIBE).map_err(failed)?;
-            let found = listed.groups().iter().find(|found| found.name() == group);
-            let found = found.ok_or_else(|| Error::connection("the worker group is not known"))?;
-            Ok(found.members().iter().map(|member| member.client_id().to_owned()).collect())
+            let found = members(&*client?, &group, DESCRIBE)?;
+            found.ok_or_else(|| Error::connection("the worker group is not known"))
         }))
     }
 
-    /// Closing the client waits until the coordinator knows.
+    /// Waits until the coordinator knows.
     async fn leave(&mut self) -> Result<()> {
-        self.closed.store(true, Ordering::Release);
-        let (client, thread) = (self.client.take(), self.thread.take());
+        let (Some(client), Some(thread)) = (self.client.take(), self.thread.take()) else {
+            return Ok(());
+        };
+        let (group, member) = (self.group.clone(), self.member.clone());
+        let closed = Arc::clone(&self.closed);
         blocking(move || {
-            // Closing alone would not tell it of a member that owns nothing (librdkafka 2.12.1).
-            client.as_ref().inspect(|client| client.unsubscribe());
-            // It ends by itself; a panic in it was told by the hook.
-            let _ = thread.map(std::thread::JoinHandle::join);
-            // A question that is on its way holds the client too, and so would have it closed after the process has ended.
+            client.unsubscribe();
+            // Closing does not leave the group for one that owns nothing, nor for one whose partition is just being given up
+            // (librdkafka 2.12.1): that was left which no longer lists it.
             let last = Instant::now() + DESCRIBE;
-            while client.as_ref().is_some_and(|client| Arc::strong_count(client) > 1)
-                && Instant::now() < last
-            {
-                std::thread::sleep(SHARED);
+            let listed = || match members(&*client, &group, DESCRIBE) {
+                Ok(found) => found.is_some_and(|found| found.contains(&member)),
+                Err(_) => true,
+            };
+            while listed() && Instant::now() < last {
+                std::thread::sleep(LEFT);
             }
-            drop(client);
+            closed.store(true, Ordering::Release);
+            // It ends by itself; a panic in it was told by the hook.
+            let _ = thread.join();
             Ok(())
         })
         .await
