@@ -1,6 +1,7 @@
 //! `cargo xtask chaos`: real servers, several workers, a writer, an operator, and faults as a seed decides; at the end source
 //! and target are compared row by row.
 
+mod administrator;
 mod check;
 mod load;
 mod net;
@@ -22,6 +23,7 @@ use xtask::build::{self, Profile};
 use xtask::{http, interrupt, screen};
 use xtask_servers::port::free_port;
 
+use administrator::Administrator;
 use load::Load;
 use net::Net;
 use operator::{Configs, Operator};
@@ -151,6 +153,7 @@ fn on(options: &Options, kafka: bool, connect: &Path, dir: &Path) -> Result<()> 
     // A random of its own: how quickly requests are answered must not change the faults.
     let operators = Rng::with_seed(options.seed.wrapping_add(1));
     let operator = Operator::start(rest.clone(), configs, operators, start);
+    let administrator = servers.kafka.clone().map(|kafka| Administrator::start(kafka, start));
     let mut faults = Faults { start, random, counts: BTreeMap::new(), next: start };
     let time = Duration::from_secs_f64(options.minutes * 60.0);
     let broke = interrupt::wait("the end of the chaos", time + PATIENCE, || {
@@ -171,6 +174,9 @@ fn on(options: &Options, kafka: bool, connect: &Path, dir: &Path) -> Result<()> 
     let mariadb = servers.mariadb.lock().unwrap_or_else(PoisonError::into_inner);
     let tasks = check::wait_until_agreed(&workers, &rest)?;
     let rows = check::wait_until_equal(&postgres, &mariadb, &rest, exactly_once)?;
+    if let Some(administrator) = administrator {
+        println!("   {:>4} × a transaction ended that Kafka had lost", administrator.finish()?);
+    }
     println!("   {rows} rows are equal, after {transactions} transactions, {tasks} tasks run");
     println!(
         "   {:.0} rows/s, inserted and changed",

@@ -29,7 +29,7 @@ type Outage = JoinHandle<Result<()>>;
 pub(super) struct Servers {
     pub(super) postgres: Arc<Mutex<Postgres>>,
     pub(super) mariadb: Arc<Mutex<MariaDb>>,
-    kafka: Option<Arc<Mutex<Kafka>>>,
+    pub(super) kafka: Option<Arc<Mutex<Kafka>>>,
     /// Where workers find Kafka.
     pub(super) bootstrap: Option<String>,
     /// `host:port` where workers find the databases, PostgreSQL first.

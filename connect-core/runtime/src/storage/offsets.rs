@@ -68,7 +68,10 @@ impl OffsetStore {
         config: &WorkerConfig,
     ) -> Result<Self> {
         let size = (config.offset_partitions, config.offset_replication);
-        Self::open_topic(transport, "offset.storage.topic", &config.offset_topic, size).await
+        let store =
+            Self::open_topic(transport, "offset.storage.topic", &config.offset_topic, size).await?;
+        drop(store.look().await?);
+        Ok(store)
     }
 
     async fn open_topic(
@@ -80,9 +83,7 @@ impl OffsetStore {
         let log = StateLog::open(transport, key, topic, size.0, size.1).await?;
         let tail = Arc::new(tokio::sync::Mutex::new(Tail { log, undecided: Vec::new() }));
         let (offsets, refreshes) = (Arc::default(), Arc::default());
-        let store = Self { topic: topic.into(), tail, offsets, refreshes, size };
-        drop(store.look().await?);
-        Ok(store)
+        Ok(Self { topic: topic.into(), tail, offsets, refreshes, size })
     }
 
     /// The offsets of a connector as they are now; `topic` is its own, if it has one.
