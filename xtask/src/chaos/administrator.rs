@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use xtask_servers::Kafka;
 
 /// Pause between two looks.
@@ -21,7 +21,7 @@ const TOOL: &str = "org.apache.kafka.tools.TransactionsCommand";
 /// The running administrator.
 pub(super) struct Administrator {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<u64>>,
+    thread: JoinHandle<u64>,
 }
 
 impl Administrator {
@@ -35,11 +35,11 @@ impl Administrator {
     /// Stops: in how many partitions a lost transaction was ended.
     pub(super) fn finish(self) -> Result<u64> {
         self.stop.store(true, Ordering::Release);
-        self.thread.join().map_err(|_| anyhow!("the administrator panicked"))?
+        self.thread.join().map_err(|_| anyhow!("the administrator panicked"))
     }
 }
 
-fn look_after(kafka: &Mutex<Kafka>, stop: &AtomicBool, start: Instant) -> Result<u64> {
+fn look_after(kafka: &Mutex<Kafka>, stop: &AtomicBool, start: Instant) -> u64 {
     let (mut ended, mut next) = (0, start + PAUSE);
     while !stop.load(Ordering::Acquire) {
         thread::sleep(STEP);
@@ -54,9 +54,7 @@ fn look_after(kafka: &Mutex<Kafka>, stop: &AtomicBool, start: Instant) -> Result
         else {
             continue;
         };
-        for lost in found.lines().skip(1).filter(|line| !line.trim().is_empty()) {
-            let [topic, partition, offset] =
-                place(lost).with_context(|| format!("unknown: {lost}"))?;
+        for [topic, partition, offset] in lost(&found) {
             let place = ["--topic", topic, "--partition", partition, "--start-offset", offset];
             let result = match tool(&kafka, &[&["abort"][..], &place].concat()) {
                 Ok(_) => "ended".to_owned(),
@@ -69,15 +67,34 @@ fn look_after(kafka: &Mutex<Kafka>, stop: &AtomicBool, start: Instant) -> Result
             ended += u64::from(result == "ended");
         }
     }
-    Ok(ended)
+    ended
 }
 
 fn tool(kafka: &Kafka, words: &[&str]) -> Result<String> {
     kafka.tool(TOOL, &[&["--bootstrap-server", &kafka.address()][..], words].concat())
 }
 
-/// Topic, partition and first offset of a line: `Topic Partition ProducerId ProducerEpoch CoordinatorEpoch StartOffset ...`.
-fn place(line: &str) -> Option<[&str; 3]> {
-    let words: Vec<_> = line.split_whitespace().collect();
-    Some([words.first()?, words.get(1)?, words.get(5)?])
+/// Topic, partition and first offset of each transaction in the tool's table, between lines of its log:
+/// `Topic Partition ProducerId ProducerEpoch CoordinatorEpoch StartOffset LastTimestamp Duration(min)`.
+fn lost<'t>(text: &'t str) -> Vec<[&'t str; 3]> {
+    let row = |line: &'t str| -> Option<[&'t str; 3]> {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let numbers = words.len() == 8 && words[1..].iter().all(|word| word.parse::<i64>().is_ok());
+        numbers.then(|| [words[0], words[1], words[5]])
+    };
+    text.lines().filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_found_between_lines_of_a_log() {
+        let text = "[2026-11-27 11:37:01,100] INFO AdminClientConfig values:\n\tbootstrap.controllers = []\n\n\
+                    Topic\tPartition\tProducerId\tProducerEpoch\tCoordinatorEpoch\tStartOffset\tLastTimestamp\tDuration(min)\n\
+                    e0   \t1        \t3         \t22           \t6               \t20540      \t1795778146301\t7           \n\
+                    [2026-11-27 11:37:01,200] INFO Metrics reporters closed (org.apache.kafka.common.metrics.Metrics)\n";
+        assert_eq!(lost(text), [["e0", "1", "20540"]]);
+    }
 }
