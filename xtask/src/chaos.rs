@@ -152,8 +152,8 @@ fn on(options: &Options, kafka: bool, connect: &Path, dir: &Path) -> Result<()> 
     let load = Load::start(servers.postgres_url.clone());
     // A random of its own: how quickly requests are answered must not change the faults.
     let operators = Rng::with_seed(options.seed.wrapping_add(1));
+    let sources: Vec<_> = configs.keys().filter(|name| name.ends_with("source")).cloned().collect();
     let operator = Operator::start(rest.clone(), configs, operators, start);
-    let administrator = servers.kafka.clone().map(|kafka| Administrator::start(kafka, start));
     let mut faults = Faults { start, random, counts: BTreeMap::new(), next: start };
     let time = Duration::from_secs_f64(options.minutes * 60.0);
     let broke = interrupt::wait("the end of the chaos", time + PATIENCE, || {
@@ -172,10 +172,13 @@ fn on(options: &Options, kafka: bool, connect: &Path, dir: &Path) -> Result<()> 
 
     let postgres = servers.postgres.lock().unwrap_or_else(PoisonError::into_inner);
     let mariadb = servers.mariadb.lock().unwrap_or_else(PoisonError::into_inner);
-    let tasks = check::wait_until_agreed(&workers, &rest)?;
-    let rows = check::wait_until_equal(&postgres, &mariadb, &rest, exactly_once)?;
-    if let Some(administrator) = administrator {
-        println!("   {:>4} × a transaction ended that Kafka had lost", administrator.finish()?);
+    let kafka = servers.kafka.clone();
+    let mut administrator = kafka.map(|kafka| Administrator::new(kafka, rest.clone(), sources));
+    let mut look = || administrator.as_mut().map_or(Ok(()), Administrator::look);
+    let tasks = check::wait_until_agreed(&workers, &rest, &mut look)?;
+    let rows = check::wait_until_equal(&postgres, &mariadb, &rest, exactly_once, &mut look)?;
+    if let Some(ended) = administrator.map(|administrator| administrator.ended).filter(|n| *n > 0) {
+        println!("   {ended:>4} × a transaction in a partition ended that Kafka had lost");
     }
     println!("   {rows} rows are equal, after {transactions} transactions, {tasks} tasks run");
     println!(

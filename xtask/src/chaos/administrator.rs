@@ -1,86 +1,107 @@
 //! The administrator of Kafka, who ends transactions that it has lost: a broker that is killed while it ends one may, after its restart,
-//! take its partitions for deleted and never tell them (seen with 4.3.1, once in a few kills). Such a transaction stays open, and
-//! whoever reads committed records only waits, until somebody ends it with Kafka's own tool.
+//! take it for ended and never tell the partitions (seen with 4.3.1, once in some ten kills). Unless the same task writes to
+//! them again, such a transaction stays open, and whoever reads committed records only waits for it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
+use fastrand::Rng;
+use serde_json::Value;
+use xtask::interrupt;
 use xtask_servers::Kafka;
 
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_secs(20);
-/// How often it is looked whether to stop.
-const STEP: Duration = Duration::from_millis(200);
-/// Minutes that a transaction may be open: `transaction.timeout.ms` of our workers.
-const OPEN: &str = "1";
+use super::rest::Rest;
+
+/// How long the rest of the world may take to come to an end by itself, and a pause between two looks. A transaction is lost when it has been
+/// open for longer than a minute.
+const PAUSE: Duration = Duration::from_secs(90);
+/// How long a request, and what it asks for, may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 const TOOL: &str = "org.apache.kafka.tools.TransactionsCommand";
 
-/// The running administrator.
+/// The administrator.
 pub(super) struct Administrator {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<u64>,
+    kafka: Arc<Mutex<Kafka>>,
+    rest: Rest,
+    sources: Vec<String>,
+    random: Rng,
+    next: Instant,
+    /// In how many partitions a lost transaction was ended.
+    pub(super) ended: u64,
 }
 
 impl Administrator {
-    /// Begins to look after a broker.
-    pub(super) fn start(kafka: Arc<Mutex<Kafka>>, start: Instant) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        Self { stop, thread: thread::spawn(move || look_after(&kafka, &stopped, start)) }
+    /// One that is called from now on, again and again, while something is waited for.
+    pub(super) fn new(kafka: Arc<Mutex<Kafka>>, rest: Rest, sources: Vec<String>) -> Self {
+        let next = Instant::now() + PAUSE;
+        Self { kafka, rest, sources, random: Rng::new(), next, ended: 0 }
     }
 
-    /// Stops: in how many partitions a lost transaction was ended.
-    pub(super) fn finish(self) -> Result<u64> {
-        self.stop.store(true, Ordering::Release);
-        self.thread.join().map_err(|_| anyhow!("the administrator panicked"))
-    }
-}
-
-fn look_after(kafka: &Mutex<Kafka>, stop: &AtomicBool, start: Instant) -> u64 {
-    let (mut ended, mut next) = (0, start + PAUSE);
-    while !stop.load(Ordering::Acquire) {
-        thread::sleep(STEP);
-        // Who holds it is about to kill the broker, or to start it again.
-        let Some(kafka) = (Instant::now() >= next).then(|| kafka.try_lock().ok()).flatten() else {
-            continue;
-        };
-        next = Instant::now() + PAUSE;
-        // A broker that has just been started may not answer yet.
-        let Ok(found) =
-            tool(&kafka, &["find-hanging", "--broker-id", "1", "--max-transaction-timeout", OPEN])
-        else {
-            continue;
-        };
-        for [topic, partition, offset] in lost(&found) {
-            let place = ["--topic", topic, "--partition", partition, "--start-offset", offset];
-            let result = match tool(&kafka, &[&["abort"][..], &place].concat()) {
-                Ok(_) => "ended".to_owned(),
-                Err(error) => format!("{error:#}"),
-            };
-            let at = start.elapsed().as_secs_f64();
-            println!(
-                "{at:>7.1} s  a transaction that Kafka has lost, {topic}-{partition} from {offset}: {result}"
-            );
-            ended += u64::from(result == "ended");
+    /// Ends what was lost, when it is time to look. The sources are stopped meanwhile: a task that runs takes for written what is taken back
+    /// here, one that starts afterwards reads it again.
+    pub(super) fn look(&mut self) -> Result<()> {
+        if Instant::now() < self.next {
+            return Ok(());
         }
+        if !self.lost()?.is_empty() {
+            for source in self.sources.clone() {
+                self.stop(&source)?;
+            }
+            for [topic, partition, offset] in self.lost()? {
+                println!(
+                    "   Kafka has lost the end of a transaction in {topic}-{partition}, from {offset}"
+                );
+                self.tool(&[
+                    "abort",
+                    "--topic",
+                    &topic,
+                    "--partition",
+                    &partition,
+                    "--start-offset",
+                    &offset,
+                ])?;
+                self.ended += 1;
+            }
+            for source in self.sources.clone() {
+                self.send("PUT", &format!("/connectors/{source}/resume"))?;
+            }
+        }
+        self.next = Instant::now() + PAUSE;
+        Ok(())
     }
-    ended
-}
 
-fn tool(kafka: &Kafka, words: &[&str]) -> Result<String> {
-    kafka.tool(TOOL, &[&["--bootstrap-server", &kafka.address()][..], words].concat())
+    fn lost(&self) -> Result<Vec<[String; 3]>> {
+        let found = ["find-hanging", "--broker-id", "1", "--max-transaction-timeout", "1"];
+        Ok(lost(&self.tool(&found)?))
+    }
+
+    fn tool(&self, words: &[&str]) -> Result<String> {
+        let kafka = self.kafka.lock().unwrap_or_else(PoisonError::into_inner);
+        kafka.tool(TOOL, &[&["--bootstrap-server", &kafka.address()][..], words].concat())
+    }
+
+    fn stop(&mut self, source: &str) -> Result<()> {
+        self.send("PUT", &format!("/connectors/{source}/stop"))?;
+        interrupt::wait(&format!("{source} to be stopped"), PATIENCE, || {
+            let status = self.send("GET", &format!("/connectors/{source}/status"))?;
+            let tasks = status["tasks"].as_array().map_or(0, Vec::len);
+            Ok((status["connector"]["state"] == "STOPPED" && tasks == 0).then_some(()))
+        })
+    }
+
+    fn send(&mut self, method: &str, path: &str) -> Result<Value> {
+        self.rest.send(&mut self.random, method, path, "", PATIENCE)
+    }
 }
 
 /// Topic, partition and first offset of each transaction in the tool's table, between lines of its log:
 /// `Topic Partition ProducerId ProducerEpoch CoordinatorEpoch StartOffset LastTimestamp Duration(min)`.
-fn lost<'t>(text: &'t str) -> Vec<[&'t str; 3]> {
-    let row = |line: &'t str| -> Option<[&'t str; 3]> {
+fn lost(text: &str) -> Vec<[String; 3]> {
+    let row = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
         let numbers = words.len() == 8 && words[1..].iter().all(|word| word.parse::<i64>().is_ok());
-        numbers.then(|| [words[0], words[1], words[5]])
+        numbers.then(|| [words[0], words[1], words[5]].map(str::to_owned))
     };
     text.lines().filter_map(row).collect()
 }
@@ -95,6 +116,6 @@ mod tests {
                     Topic\tPartition\tProducerId\tProducerEpoch\tCoordinatorEpoch\tStartOffset\tLastTimestamp\tDuration(min)\n\
                     e0   \t1        \t3         \t22           \t6               \t20540      \t1795778146301\t7           \n\
                     [2026-11-27 11:37:01,200] INFO Metrics reporters closed (org.apache.kafka.common.metrics.Metrics)\n";
-        assert_eq!(lost(text), [["e0", "1", "20540"]]);
+        assert_eq!(lost(text), [["e0", "1", "20540"].map(str::to_owned)]);
     }
 }

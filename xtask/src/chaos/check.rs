@@ -81,12 +81,14 @@ fn differences(table: &str, source: &Rows, target: &Rows, repeats: bool) -> Vec<
     wrong
 }
 
-/// Waits until every row of the source is in the target as it is, and nothing else: how many rows there are.
+/// Waits until every row of the source is in the target as it is, and nothing else: how many rows there are. What else there is to do
+/// is done `meanwhile`, as in [`wait_until_agreed`].
 pub(super) fn wait_until_equal(
     postgres: &Postgres,
     mariadb: &MariaDb,
     rest: &Rest,
     exactly_once: bool,
+    meanwhile: &mut dyn FnMut() -> Result<()>,
 ) -> Result<u64> {
     let look = || -> Result<(u64, Vec<String>)> {
         let (mut count, mut wrong) = (0, Vec::new());
@@ -108,6 +110,7 @@ pub(super) fn wait_until_equal(
             return Ok(None);
         }
         next = Instant::now() + PAUSE;
+        meanwhile()?;
         let failures = rest::failures(&statuses(rest.urls().first().context("no worker")?)?);
         ensure!(failures.is_empty(), "failed: {}", failures.join("\n"));
         let (count, wrong) = look()?;
@@ -119,9 +122,14 @@ pub(super) fn wait_until_equal(
 }
 
 /// Waits until all workers answer the same, every task runs, and runs in the one worker that they say, by the log of each.
-pub(super) fn wait_until_agreed(workers: &Workers, rest: &Rest) -> Result<usize> {
+pub(super) fn wait_until_agreed(
+    workers: &Workers,
+    rest: &Rest,
+    meanwhile: &mut dyn FnMut() -> Result<()>,
+) -> Result<usize> {
     let mut last = String::new();
     let agreed = interrupt::wait("the workers to agree", PATIENCE, || {
+        meanwhile()?;
         match owners(workers, rest) {
             Ok(tasks) => return Ok(Some(tasks)),
             Err(error) => last = format!("{error:#}"),

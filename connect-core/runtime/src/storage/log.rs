@@ -170,7 +170,8 @@ impl OpenTransactions {
         };
         let Some(first) = left.first() else { return Ok(true) };
         if self.since.elapsed() > OPEN {
-            let open = "a transaction is open for too long; if `kafka-transactions.sh find-hanging` names it, `abort` ends it";
+            let open = "a transaction is open for too long; if `kafka-transactions.sh find-hanging` names it, stop the connector that wrote it, \
+                        and `abort` it";
             return Err(Error::connection(open)
                 .context("topic", topic)
                 .context("partition", first.partition));
