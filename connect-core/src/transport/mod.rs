@@ -148,7 +148,7 @@ pub struct Entry {
 }
 
 /// What a topic holds up to its end that was not read yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ToEnd {
     /// Entries, of each partition in order.
     pub entries: Vec<Entry>,
