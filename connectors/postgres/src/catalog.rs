@@ -10,7 +10,7 @@ use tokio_postgres::{
     types::{Kind, Type},
 };
 
-use crate::connection::error;
+use crate::errors::error;
 
 /// Type of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use connect_core::{
     data::{Schema, Type as ConnectType, logical},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
 };
 use connectors_jdbc::{
     datetime::Years,
@@ -16,8 +16,8 @@ use connectors_jdbc::{
     sink::{
         SinkConfig,
         cell::{Cells, Format},
-        database::{Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
-        table::Table,
+        database::{AtOnce, Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
+        table::{Column, Fill, Table},
     },
     source::keys::CalendarSystem,
     zone::Zone,
@@ -25,13 +25,14 @@ use connectors_jdbc::{
 use tokio_postgres::{Client, Statement, error::SqlState, types::ToSql, types::Type};
 
 use crate::{
-    connection::{self, error},
+    connection,
+    errors::{error, written},
     params::{Literals, Values},
     target::describe,
 };
 
-/// Longest name of a table, in bytes (`NAMEDATALEN - 1`); the database cuts longer ones.
-const MAX_NAME: usize = 63;
+/// Longest name of a table or column, in bytes (`NAMEDATALEN - 1`); the database cuts longer ones.
+pub(crate) const MAX_NAME: usize = 63;
 /// Most statements that are kept.
 const STATEMENTS: usize = 200;
 
@@ -57,19 +58,13 @@ impl PostgresWriter {
         }
         let types = vec![Type::TEXT_ARRAY; parameters];
         let prepared = self.client.prepare_typed(&sql, &types).await;
-        let prepared = prepared.map_err(|e| refused("preparing a statement", e))?;
+        let prepared = prepared.map_err(|e| written("preparing a statement", false, e))?;
         if self.statements.len() >= STATEMENTS {
             self.statements.clear();
         }
         self.statements.insert(sql, prepared.clone());
         Ok(prepared)
     }
-}
-
-/// The error of a statement that writes: bad data may be mended where it is, so that trying again is worth it.
-fn refused(doing: &'static str, e: tokio_postgres::Error) -> Error {
-    let error = error(doing, e);
-    if error.kind() == ErrorKind::Data { error.retriable(true) } else { error }
 }
 
 /// `unnest($1, $2, ...) AS s(c1, c2, ...)`.
@@ -92,12 +87,18 @@ fn sql(write: &Write<'_>) -> Option<String> {
     let rows = rows(write.columns.len());
     let is = |bound: &Bound<'_>| format!("q.{}={}", name(bound), value(bound));
     let keys = || write.keys().map(is).collect::<Vec<_>>().join(" AND ");
-    let names = || write.columns.iter().map(name).collect::<Vec<_>>().join(",");
-    let values = || write.columns.iter().map(value).collect::<Vec<_>>().join(",");
+    // Of an identity column that is GENERATED ALWAYS the record's value counts too.
+    let identity = write.inserted().any(|(_, column)| column.fill == Fill::IdentityAlways);
+    let insert = || {
+        format!(
+            "INSERT INTO {table} ({}) {}SELECT {} FROM {rows}",
+            write.inserted().map(name).collect::<Vec<_>>().join(","),
+            if identity { "OVERRIDING SYSTEM VALUE " } else { "" },
+            write.inserted().map(value).collect::<Vec<_>>().join(","),
+        )
+    };
     Some(match write.operation {
-        Operation::Insert => {
-            format!("INSERT INTO {table} ({}) SELECT {} FROM {rows}", names(), values())
-        }
+        Operation::Insert => insert(),
         Operation::Upsert => {
             let set = write.others().map(|bound| format!("{0}=EXCLUDED.{0}", name(bound)));
             let set = set.collect::<Vec<_>>().join(",");
@@ -106,11 +107,7 @@ fn sql(write: &Write<'_>) -> Option<String> {
                 false => format!("DO UPDATE SET {set}"),
             };
             let keys = write.keys().map(name).collect::<Vec<_>>().join(",");
-            format!(
-                "INSERT INTO {table} ({}) SELECT {} FROM {rows} ON CONFLICT ({keys}) {action}",
-                names(),
-                values()
-            )
+            format!("{} ON CONFLICT ({keys}) {action}", insert())
         }
         Operation::Update => {
             let set = write.others().map(|bound| format!("{}={}", name(bound), value(bound)));
@@ -155,7 +152,8 @@ impl SinkDatabase for PostgresWriter {
     const QUOTE: Quote = Quote::Double;
     const PARAMETERS: &'static [&'static str] = connection::PARAMETERS;
     const TABLE_OPTIONS: &'static str = "";
-    const KEY_TEXT: Option<&'static str> = None;
+    const BINARY_OPTIONS: &'static str = "";
+    const EXACT_KEY: bool = true;
 
     async fn connect(config: &SinkConfig) -> Result<Self> {
         let client = connection::connect(&config.connection).await?;
@@ -199,15 +197,25 @@ impl SinkDatabase for PostgresWriter {
         Ok(TableName { schema: quoting.folded(&schema), name: quoting.folded(&name) })
     }
 
-    async fn describe(&mut self, name: &TableName, config: &SinkConfig) -> Result<Option<Table>> {
-        let found = describe(&self.client, name).await?;
-        Ok(found.filter(|(kind, _)| config.takes(kind)).map(|(_, table)| table))
+    async fn describe(&mut self, name: &TableName) -> Result<Option<(String, Table)>> {
+        describe(&self.client, name).await
     }
 
     async fn define(&mut self, sql: &str) -> Result<()> {
         // Plans of a table that has changed are made anew.
         self.statements.clear();
         self.run(sql, "changing a definition").await
+    }
+
+    /// Triggers of foreign keys and of users, unless they come before each row, run at a statement's end; an UPDATE takes
+    /// its rows in any order; and no row can meet a conflict twice.
+    fn at_once(operation: Operation, table: &Table) -> AtOnce {
+        match operation {
+            _ if table.ties.acts => AtOnce::One,
+            Operation::Insert | Operation::Delete => AtOnce::Any,
+            Operation::Upsert => AtOnce::DistinctKeys,
+            Operation::Update => AtOnce::One,
+        }
     }
 
     async fn begin(&mut self) -> Result<()> {
@@ -232,13 +240,13 @@ impl SinkDatabase for PostgresWriter {
             self.values[..count].iter().map(|values| values as _).collect();
         if let Err(e) = self.client.execute(&statement, &parameters).await {
             self.repeated = e.code() == Some(&SqlState::CARDINALITY_VIOLATION);
-            return Err(refused("writing rows", e));
+            return Err(written("writing rows", write.operation == Operation::Insert, e));
         }
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<()> {
-        self.client.batch_execute("COMMIT").await.map_err(|e| refused("committing", e))
+        self.client.batch_execute("COMMIT").await.map_err(|e| written("committing", false, e))
     }
 
     async fn rollback(&mut self) -> Result<()> {
@@ -332,7 +340,7 @@ impl SinkDatabase for PostgresWriter {
         }
     }
 
-    fn widened(name: &str, ty: &str, _: bool) -> String {
+    fn widened(name: &str, ty: &str, _: &Column) -> String {
         format!("ALTER COLUMN {name} TYPE {ty}")
     }
 

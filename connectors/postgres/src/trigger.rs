@@ -8,7 +8,7 @@ use connectors_jdbc::{
 use tokio_postgres::{Client, Row};
 
 use crate::{
-    connection::error,
+    errors::error,
     source::{PostgresReader, RELATIONS},
 };
 
