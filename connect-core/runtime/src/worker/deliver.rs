@@ -5,21 +5,25 @@ use std::{collections::HashSet, time::Duration};
 
 use connect_core::{
     error::{Error, ErrorKind, Result},
-    sink::{Delivered, SinkBatch, SinkRecord, SinkTask},
+    sink::{Delivered, Offsets, SinkBatch, SinkRecord, SinkTask},
     transport::Fetched,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::errors::{Errant, ErrorPolicy, Stage};
 
-/// Delivers every record of the batch to the task or to the dead letter queue. False when told to stop before: then
-/// nothing may be committed. Records of one partition are put in their order, also when they are put again.
+/// Delivers every record of the batch to the task or to the dead letter queue. False when told to stop before.
+/// Records of one partition are put in their order, also when they are put again.
+///
+/// `done` gets the next offsets of what is delivered although the rest is not, whatever is returned: a restart must not
+/// deliver that again. After true they may lack what was delivered last.
 pub(super) async fn deliver(
     task: &mut dyn SinkTask,
     batch: SinkBatch,
     fetched: &[Fetched],
     policy: &mut ErrorPolicy,
     stop: &CancellationToken,
+    done: &mut Offsets,
 ) -> Result<bool> {
     let retry = task.retry();
     let mut pending = Pending(vec![batch]);
@@ -32,6 +36,9 @@ pub(super) async fn deliver(
             Ok(Delivered::All) => {
                 attempts = 0;
                 any_passed |= !batch.records.is_empty();
+                if !pending.0.is_empty() {
+                    advance(done, &batch.records, &suspects);
+                }
                 continue;
             }
             Ok(Delivered::Each(results)) => {
@@ -47,6 +54,7 @@ pub(super) async fn deliver(
                         pass_over(record, fetched, policy, error).await?;
                     }
                 }
+                advance(done, &batch.records, &suspects);
                 continue;
             }
             Err(error) => error,
@@ -79,6 +87,7 @@ pub(super) async fn deliver(
             Verdict::PassOver => {
                 attempts = 0;
                 pass_over(&batch.records[0], fetched, policy, error).await?;
+                advance(done, &batch.records, &suspects);
             }
             Verdict::Suspect => {
                 if let Some(record) = batch.records.pop() {
@@ -103,6 +112,18 @@ pub(super) async fn deliver(
     Ok(true)
 }
 
+/// Notes that records are delivered, but for partitions in which an earlier record is not judged yet.
+fn advance(done: &mut Offsets, records: &[SinkRecord], suspects: &[(SinkRecord, Error)]) {
+    for record in records {
+        if !suspects.iter().any(|(suspect, _)| suspect.origin == record.origin) {
+            match done.get_mut(&*record.origin) {
+                Some(next) => *next = record.offset + 1,
+                None => drop(done.insert((*record.origin).clone(), record.offset + 1)),
+            }
+        }
+    }
+}
+
 /// What an error of a put leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -123,14 +144,16 @@ enum Verdict {
 fn judge(error: &Error, records: usize, exhausted: bool, tolerated: bool) -> Verdict {
     let alone = records <= 1;
     match error.kind() {
+        // As the JVM's sinks: a batch with a record that may not be passed over is tried again, since its table may be
+        // changed meanwhile, and nothing of it is written before. They do the same before they pass a record over.
+        ErrorKind::Data if error.is_retriable() && !tolerated && exhausted => Verdict::Exhausted,
+        ErrorKind::Data if error.is_retriable() && !tolerated => Verdict::Retry,
+        ErrorKind::Rejected if !tolerated => Verdict::Fail,
         // Also without tolerance: the good records before the bad one are delivered, and the error names just that one.
         ErrorKind::Data | ErrorKind::Conflict | ErrorKind::Rejected if !alone => Verdict::Halve,
-        // A record that may not be passed over is tried again, since its table may be changed meanwhile. The JVM's sinks
-        // try everything again, also before they pass a record over.
-        ErrorKind::Data if error.is_retriable() && !exhausted && !tolerated => Verdict::Retry,
         ErrorKind::Conflict if error.is_retriable() && !exhausted => Verdict::Retry,
         ErrorKind::Data | ErrorKind::Conflict => Verdict::PassOver,
-        ErrorKind::Rejected if tolerated => Verdict::Suspect,
+        ErrorKind::Rejected => Verdict::Suspect,
         _ if error.is_retriable() && !exhausted => Verdict::Retry,
         ErrorKind::Busy if tolerated && !alone => Verdict::Halve,
         ErrorKind::Busy if tolerated => Verdict::Suspect,

@@ -39,6 +39,8 @@ struct Sink {
     manner: Manner,
     puts: usize,
     written: Vec<i64>,
+    /// What a restart would not deliver again, if nothing but the outcome of `deliver` counted.
+    done: Offsets,
 }
 
 fn number(record: &SinkRecord) -> i64 {
@@ -144,8 +146,10 @@ async fn run_with(
         }));
     }
     let batch = SinkBatch { records };
-    let mut task = Sink { manner, puts: 0, written: Vec::new() };
-    let result = deliver(&mut task, batch, &fetched, &mut policy, &CancellationToken::new()).await;
+    let mut task = Sink { manner, puts: 0, written: Vec::new(), done: Offsets::new() };
+    let (stop, mut done) = (CancellationToken::new(), Offsets::new());
+    let result = deliver(&mut task, batch, &fetched, &mut policy, &stop, &mut done).await;
+    task.done = done;
     let letters = log.reader("dlq").await.unwrap().read_to_end().await.unwrap().entries;
     let letters = letters.iter().map(|e| String::from_utf8(e.key.to_vec()).unwrap()).collect();
     (result, task, letters)
@@ -167,6 +171,8 @@ async fn without_tolerance_the_error_names_the_record_and_those_before_it_are_wr
     assert!(error.to_string().contains("offset=10"), "{error}");
     // As on the JVM, the queue is told of it all the same.
     assert_eq!((task.written, letters), (vec![0, 1, 2, 3, 4], vec!["5".to_owned()]));
+    let done: Vec<i64> = task.done.into_values().collect();
+    assert_eq!(done, [9], "what is written is not delivered again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,10 +207,9 @@ async fn what_some_records_meet_is_their_fault_and_what_all_meet_is_the_tasks() 
     let (result, task, letters) = run(6, Manner::Rejects(0), Tolerance::All).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Rejected);
     assert_eq!((task.written, letters), (vec![], vec![]));
-    // Without tolerance the task fails, and those before the one that is refused are written.
     let (result, task, letters) = run(6, Manner::Rejects(4), Tolerance::None).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Rejected);
-    assert_eq!((task.written, letters), (vec![0, 1, 2, 3], vec![]));
+    assert_eq!((task.written, letters), (vec![], vec![]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,7 +224,7 @@ async fn a_full_disk_is_waited_for_before_a_record_is_blamed() {
     );
     let (result, task, letters) = run(1, Manner::Full(0), Tolerance::All).await;
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Busy);
-    assert_eq!((task.written, letters), (vec![], vec![]));
+    assert_eq!((task.written, letters, task.done.len()), (vec![], vec![], 0));
     let (result, _, letters) = run(4, Manner::Full(2), Tolerance::None).await;
     assert!(result.unwrap_err().to_string().contains("retries exhausted"));
     assert_eq!(letters, Vec::<String>::new());
