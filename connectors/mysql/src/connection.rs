@@ -239,7 +239,7 @@ fn session(settings: &Settings, utc: bool) -> Result<Vec<String>> {
     // Strict, as Connector/J makes it: a value that doesn't fit is an error, never cut. Backslashes escape, whatever
     // the server's default: literals are written for that.
     statements.push(format!(
-        "SET NAMES utf8mb4, {zone}sql_mode = CONCAT_WS(',', \
+        "SET NAMES utf8mb4, @ferrovia_zone = @@SESSION.time_zone, {zone}sql_mode = CONCAT_WS(',', \
          REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES')"
     ));
     Ok(statements)

@@ -103,7 +103,7 @@ impl Decoder {
             let named = |e: Error| e.context("column", &self.names[at]);
             for (slot, of) in times.iter_mut().zip(&self.criteria.timestamps) {
                 if *of == at {
-                    *slot = clock(&found).map(|clock| self.zone.instant(clock));
+                    *slot = clock(&found);
                 }
             }
             let (value, strange) = self.value(at, found).map_err(named)?;

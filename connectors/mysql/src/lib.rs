@@ -6,6 +6,7 @@ mod connection;
 mod decode;
 mod kind;
 mod literal;
+mod running;
 mod sink;
 mod source;
 mod target;

@@ -2,6 +2,7 @@
 
 use connect_core::error::{Error, Result};
 use connectors_jdbc::{
+    datetime::DAY,
     names::TableName,
     source::{SourceConfig, database::Column, database::Order, tables::Found},
 };
@@ -34,6 +35,17 @@ impl PgType {
             Some(Type::DATE | Type::TIMESTAMP) => Order::Local,
             Some(Type::TIMESTAMPTZ) => Order::Instant,
             _ => Order::Other,
+        }
+    }
+
+    /// The smallest difference between two times of the column, in microseconds.
+    fn step(&self) -> i64 {
+        match (Type::from_oid(self.oid), self.modifier) {
+            (Some(Type::DATE), _) => DAY,
+            (Some(Type::TIMESTAMP | Type::TIMESTAMPTZ), digits @ 0..=6) => {
+                10_i64.pow(6 - digits.unsigned_abs())
+            }
+            _ => 1,
         }
     }
 
@@ -114,6 +126,7 @@ pub(crate) async fn columns(client: &Client, table: &TableName) -> Result<Vec<Co
             nullable: row.get(3),
             auto_increment: row.get(4),
             order: ty.order(),
+            step: ty.step(),
             ty,
         }
     };
@@ -149,6 +162,7 @@ pub(crate) async fn query_columns(client: &Client, query: &str) -> Result<Vec<Co
             nullable: origin.is_none_or(|origin| !required.contains(&origin)),
             auto_increment: false,
             order: ty.order(),
+            step: ty.step(),
             ty,
         }
     };

@@ -114,7 +114,7 @@ impl Decoder {
             let named = |e: Error| e.context("column", &self.names[at]);
             for (slot, of) in self.times.iter_mut().zip(&self.criteria.timestamps) {
                 if *of == at {
-                    let time = bytes.map(|bytes| instant(&self.kinds[at], bytes, &self.zone));
+                    let time = bytes.map(|bytes| clock(&self.kinds[at], bytes));
                     *slot = time.transpose().map_err(named)?;
                 }
             }
@@ -168,13 +168,12 @@ fn text(message: &Bytes, bytes: &[u8]) -> Result<Text> {
         .map_err(|e| Error::data("PostgreSQL sent text that is not UTF-8").with_source(e))
 }
 
-/// The instant that a date or timestamp is, in microseconds since the epoch.
-fn instant(kind: &Kind, bytes: &[u8], zone: &Zone) -> Result<i64> {
-    let clock = match kind {
+/// What a date or timestamp shows, in microseconds since 1970-01-01; an instant in UTC.
+fn clock(kind: &Kind, bytes: &[u8]) -> Result<i64> {
+    Ok(match kind {
         Kind::Date => i64::from(i32::from_be_bytes(fixed(bytes)?)) * DAY + EPOCH_MICROS,
         _ => micros(bytes)?.saturating_add(EPOCH_MICROS),
-    };
-    Ok(if matches!(kind, Kind::Timestamptz(_)) { clock } else { zone.instant(clock) })
+    })
 }
 
 /// The value of a field; what of the message has its length is a slice of it.

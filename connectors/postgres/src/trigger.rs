@@ -7,10 +7,7 @@ use connectors_jdbc::{
 };
 use tokio_postgres::{Client, Row};
 
-use crate::{
-    connection::error,
-    source::{PostgresReader, RELATIONS},
-};
+use crate::{connection::error, running::RELATIONS, source::PostgresReader};
 
 /// Of the function, and the beginning of the triggers' names.
 const NAME: &str = "ferrovia_notify";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use connect_core::{
     config::{Invalid, Properties},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     source::{Assigned, OffsetChange, SourceConnector},
 };
 use serde::Deserialize;
@@ -14,11 +14,12 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::{
     JdbcSourceTask, Offset, Partition, SourceConfig,
     checks::{contradictions, notification, without_meaning},
-    database::SourceDatabase,
+    database::{Origin, SourceDatabase},
     keys::Mode,
     tables,
+    task::probe,
 };
-use crate::{SOURCE_CLASSES, claims};
+use crate::{SOURCE_CLASSES, claims, zone::Zone};
 
 /// `JdbcSourceConnector` on a database.
 pub struct JdbcSource<D> {
@@ -69,9 +70,20 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
             }
         };
         let Some(query) = config.query() else { return Vec::new() };
-        let key = if config.query.trim().is_empty() { "query.masked" } else { "query" };
-        let checked = database.check(query).await.err();
-        checked.into_iter().map(|e| Invalid::new(key, one_line(&e))).collect()
+        let (Some(mode), Some(zone)) = (config.mode, Zone::of(&config.timezone)) else {
+            return Vec::new();
+        };
+        let query = Origin::Query(query.to_owned());
+        let probed = probe(&mut database, config, (mode, &zone), &query).await.err();
+        let key = |error: &Error| match error.kind() {
+            ErrorKind::Config if error.message().starts_with("Incrementing") => {
+                "incrementing.column.name"
+            }
+            ErrorKind::Config => "timestamp.column.name",
+            _ if config.query.trim().is_empty() => "query.masked",
+            _ => "query",
+        };
+        probed.into_iter().map(|e| Invalid::new(key(&e), one_line(&e))).collect()
     }
 
     async fn alter_offsets(_: &SourceConfig, offsets: &[OffsetChange]) -> Result<bool> {

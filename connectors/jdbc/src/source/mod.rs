@@ -2,6 +2,7 @@
 
 pub mod bounds;
 pub mod checks;
+mod clock;
 pub mod config;
 mod connector;
 pub mod criteria;
@@ -9,6 +10,8 @@ pub mod database;
 pub mod keys;
 pub mod offset;
 mod reader;
+mod settle;
+pub mod statement;
 pub mod tables;
 pub mod task;
 mod wake;
