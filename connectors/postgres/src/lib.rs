@@ -11,6 +11,7 @@ mod connection;
 mod decode;
 mod kind;
 mod params;
+mod session;
 mod sink;
 mod source;
 mod target;

@@ -18,20 +18,23 @@ use connectors_jdbc::{
 };
 use futures_util::StreamExt;
 use tokio::sync::watch;
-use tokio_postgres::{Client, CopyOutStream};
+use tokio_postgres::CopyOutStream;
 
 use crate::{
-    catalog::{self, PgType},
+    catalog::{self, Described, PgType},
     connection,
     decode::Decoder,
+    session::Session,
     trigger,
 };
 
 /// A connection to PostgreSQL that is read.
 pub struct PostgresReader {
-    client: Client,
+    client: Session,
     /// The table that was looked up last.
     known: Option<(String, TableName)>,
+    /// The columns of the query that was described last.
+    described: Described,
 }
 
 /// The relation and its partitions, and those that it is a partition of: whoever writes to one of them may write rows
@@ -60,11 +63,15 @@ impl PostgresReader {
         self.client.batch_execute(sql).await.map_err(|e| error(doing, e))
     }
 
+    async fn start(&self, kind: &str, then: &str, doing: &'static str) -> Result<()> {
+        self.client.begin(kind, then).await.map_err(|e| error(doing, e))
+    }
+
     /// Runs a query about the relations of the origin, which is `$1` and `$2` there if it is a table.
     async fn about(&self, origin: &Origin, sql: &str) -> Result<tokio_postgres::Row> {
         let row = match origin {
-            Origin::Table(table) => self.client.query_one(sql, &[&table.schema, &table.name]).await,
-            Origin::Query(_) => self.client.query_one(sql, &[]).await,
+            Origin::Table(table) => self.client.one_alone(sql, &[&table.schema, &table.name]).await,
+            Origin::Query(_) => self.client.one_alone(sql, &[]).await,
         };
         row.map_err(|e| error("looking for running transactions", e))
     }
@@ -99,7 +106,8 @@ impl SourceDatabase for PostgresReader {
     type Rows = PostgresRows;
 
     async fn connect(config: &SourceConfig) -> Result<Self> {
-        Ok(Self { client: connection::connect(&config.connection).await?, known: None })
+        let client = connection::connect(&config.connection).await?;
+        Ok(Self { client, known: None, described: Described::default() })
     }
 
     fn is_closed(&self) -> bool {
@@ -126,7 +134,10 @@ impl SourceDatabase for PostgresReader {
     }
 
     async fn check(&mut self, query: &str) -> Result<()> {
-        catalog::query_columns(&self.client, query).await.map(|_| ())
+        self.start("READ ONLY", "", "preparing the query").await?;
+        let checked = catalog::names(&self.client, query).await;
+        self.run("ROLLBACK", "preparing the query").await?;
+        checked.map(drop)
     }
 
     async fn begin(
@@ -135,19 +146,29 @@ impl SourceDatabase for PostgresReader {
         config: &SourceConfig,
     ) -> Result<Vec<Column<PgType>>> {
         let level = config.isolation.sql().map(|level| format!(" ISOLATION LEVEL {level}"));
-        let begin = format!("BEGIN{} READ ONLY", level.unwrap_or_default());
+        let begin = format!("{} READ ONLY", level.unwrap_or_default());
+        let doing = "starting to read";
         match origin {
             Origin::Table(table) => {
                 // Parsing takes the lock that keeps the columns as they are.
-                let from = from(origin, config, Self::QUOTE);
-                let lock = format!("{begin}; SELECT 1 FROM {from} LIMIT 0");
-                self.run(&lock, "starting to read").await?;
+                let lock = format!("SELECT 1 FROM {} LIMIT 0", from(origin, config, Self::QUOTE));
+                self.start(&begin, &lock, doing).await?;
                 catalog::columns(&self.client, table).await
             }
-            Origin::Query(query) => {
-                self.run(&begin, "starting to read").await?;
-                catalog::query_columns(&self.client, query).await
-            }
+            Origin::Query(query) => loop {
+                self.start(&begin, "", doing).await?;
+                let shape = catalog::shape(&self.client, query).await?;
+                if shape.is_plain() {
+                    break catalog::plain_columns(&self.client, query, &shape).await;
+                }
+                if let Some(columns) = self.described.columns(query, &shape) {
+                    break Ok(columns);
+                }
+                // Not from within a transaction: behind a pooler each needs a connection of the few that there are.
+                self.run("ROLLBACK", doing).await?;
+                let other = connection::connect(&config.connection).await?;
+                self.described = catalog::described(other, &self.client, query, shape).await?;
+            },
         }
     }
 
