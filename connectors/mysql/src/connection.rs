@@ -42,7 +42,9 @@ pub(crate) const PARAMETERS: &[&str] = &[
     "trustStorePassword",
     "useSSL",
     "verifyServerCertificate",
-    // Where values are read.
+    // Where tables are looked for, and values read.
+    "nullCatalogMeansCurrent",
+    "nullDatabaseMeansCurrent",
     "tinyInt1isBit",
     "transformedBitIsBoolean",
     "yearIsDateType",
@@ -65,8 +67,6 @@ pub(crate) const PARAMETERS: &[&str] = &[
     "keyStoreType",
     "maintainTimeStats",
     "maxReconnects",
-    "nullCatalogMeansCurrent",
-    "nullDatabaseMeansCurrent",
     "preserveInstants",
     "prepStmtCacheSize",
     "prepStmtCacheSqlLimit",
@@ -243,6 +243,13 @@ fn session(settings: &Settings, utc: bool) -> Result<Vec<String>> {
          REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES')"
     ));
     Ok(statements)
+}
+
+/// Whether tables are looked for in the URL's database alone, where no catalog is given. Connector/J has two names for it;
+/// its default, and that of MariaDB's driver, is all databases.
+pub(crate) fn null_means_current(settings: &Settings) -> Result<bool> {
+    let database = settings.flag("nullDatabaseMeansCurrent")?;
+    Ok(database.or(settings.flag("nullCatalogMeansCurrent")?).unwrap_or(false))
 }
 
 /// The time zone that the settings want for the session, as the server takes it.

@@ -22,7 +22,7 @@ use mysql_async::{Conn, prelude::Queryable};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    connection::{self, error},
+    connection::{self, error, null_means_current},
     decode::Decoder,
     kind::{Driver, Kind, columns},
     literal,
@@ -145,10 +145,11 @@ impl SourceDatabase for MySqlReader {
         let pattern = config.catalog_pattern.as_ref().or(config.schema_pattern.as_ref());
         const SQL: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES \
             WHERE TABLE_SCHEMA LIKE ? AND TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') \
-            ORDER BY 1, 2";
+              AND (? OR TABLE_SCHEMA = DATABASE()) ORDER BY 1, 2";
+        let all = pattern.is_some() || !null_means_current(&config.connection)?;
         let pattern = pattern.map_or("%", String::as_str);
         let rows: mysql_async::Result<Vec<(String, String, String)>> =
-            self.conn()?.exec(SQL, (pattern,)).await;
+            self.conn()?.exec(SQL, (pattern, all)).await;
         let found = |(schema, name, kind): (String, String, String)| Found {
             table: TableName { schema, name },
             kind: match kind.as_str() {

@@ -18,7 +18,10 @@ use tokio_postgres::{
     tls::MakeTlsConnect,
 };
 
-use crate::tls::{self, Mode, Tls};
+use crate::{
+    session::Session,
+    tls::{self, Mode, Tls},
+};
 
 const DEFAULT_PORT: u16 = 5432;
 /// Seconds that a host may take for the TCP connection, as in pgjdbc.
@@ -30,10 +33,6 @@ const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration:
 
 /// How the driver calls every error of a handshake, also that the server has no TLS.
 const HANDSHAKE: &str = "error performing TLS handshake";
-
-/// What the values that we read are written in; last, so that `options` cannot change it.
-const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 \
-                       -c bytea_output=hex";
 
 /// Files of PostgreSQL that read the values of such types.
 const SYNTAXES: &[&str] = &["tsvector_parser.c", "tsquery.c", "hstore_io.c", "ltree_io.c"];
@@ -100,7 +99,7 @@ pub(crate) const PARAMETERS: &[&str] = &[
 ];
 
 /// Connects to the first of the URL's hosts that answers and is of the wanted kind.
-pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
+pub(crate) async fn connect(settings: &Settings) -> Result<Session> {
     let plan = Plan::new(settings)?;
     let (client, connection) = settings.attempt(|| plan.connect()).await?;
     // The driver's own task: it moves bytes until the client is dropped.
@@ -109,7 +108,17 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
             tracing::debug!(%error, "connection to PostgreSQL ended");
         }
     });
-    Ok(client)
+    let schemas = settings.parameter("currentSchema");
+    let session = Session::new(client, schemas);
+    if let Some(schemas) = schemas {
+        // What is no list of names shows here, and not as an error of what is read or written.
+        let checked = session.run_alone("SELECT 1").await;
+        checked.map_err(|e| {
+            let e = error("setting up the session", e);
+            if e.is_retriable() { e } else { Error::config(format!("Invalid value {schemas} for the connection's parameter currentSchema: a list of schemas expected")).with_source(e) }
+        })?;
+    }
+    Ok(session)
 }
 
 /// Listens on a channel, on a connection of its own, which ends when nobody looks at the changes any more.
@@ -309,7 +318,10 @@ fn options(settings: &Settings) -> Result<Config> {
     config.keepalives(settings.flag("tcpKeepAlive")?.unwrap_or(true));
     config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
     config.channel_binding(channel_binding(settings)?);
-    config.options(startup(settings));
+    // Nothing of our own: a pooler may refuse it, or drop it without a word.
+    if let Some(options) = settings.parameter("options") {
+        config.options(options);
+    }
     Ok(config)
 }
 
@@ -327,32 +339,6 @@ fn channel_binding(settings: &Settings) -> Result<ChannelBinding> {
             return Err(invalid("channelBinding", text, why));
         }
     })
-}
-
-/// The options of the startup message.
-fn startup(settings: &Settings) -> String {
-    let mut options = String::from("-c client_min_messages=warning ");
-    if let Some(schema) = settings.parameter("currentSchema") {
-        options.push_str(&format!("-c search_path={} ", escape(schema)));
-    }
-    if let Some(more) = settings.parameter("options") {
-        options.push_str(more);
-        options.push(' ');
-    }
-    options.push_str(SESSION);
-    options
-}
-
-/// In the startup options a backslash escapes a blank or another backslash.
-fn escape(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for character in value.chars() {
-        if character == '\\' || character.is_ascii_whitespace() {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
 }
 
 /// A number of seconds; none for 0, which means "for ever" to the JVM's driver.
@@ -457,9 +443,8 @@ fn kind(db: &DbError) -> ErrorKind {
         (_, "25006" | "25P02" | "25P03" | "25P04") => ErrorKind::Connection,
         // A table or column that is gone may come back, or the next look at the tables takes it off the list.
         (_, "42P01" | "42703") => ErrorKind::Connection,
-        // A statement that a pooler or an ALTER TABLE took the ground from is prepared anew.
-        (_, "26000") => ErrorKind::Connection,
-        (_, "0A000") if db.routine() == Some("RevalidateCachedQuery") => ErrorKind::Connection,
+        // Of other programs behind the same pooler: a name that they gave, or took away.
+        (_, "26000" | "42P05") => ErrorKind::Connection,
         // Values do not end a session, so this one is about a startup option.
         ("22" | "23", _) if db.parsed_severity() == Some(Severity::Fatal) => ErrorKind::Refused,
         // Values, constraints, a key twice in a statement, a type that doesn't fit, a row or index entry too large.
@@ -471,11 +456,6 @@ fn kind(db: &DbError) -> ErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn blanks_and_backslashes_in_startup_options_are_escaped() {
-        assert_eq!(escape(r#""My Schema",a\b"#), r#""My\ Schema",a\\b"#);
-    }
 
     #[test]
     fn parameters_are_named_once() {

@@ -12,6 +12,7 @@ mod decode;
 mod kind;
 mod params;
 mod running;
+mod session;
 mod sink;
 mod source;
 mod target;

@@ -2,9 +2,9 @@
 
 use connect_core::error::{Error, Result};
 use connectors_jdbc::source::database::{Clocks, Holder, Origin, Running};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 
-use crate::connection;
+use crate::{connection, session::Session};
 
 /// The relation and its partitions, and those that it is a partition of: whoever writes to one of them may write rows
 /// that are read.
@@ -48,13 +48,13 @@ pub(crate) fn writers(origin: &Origin) -> String {
     )
 }
 
-/// Runs a query about the relations of the origin, which is `$1` and `$2` there if it is a table.
-pub(crate) async fn about(client: &Client, origin: &Origin, sql: &str) -> Result<Vec<Row>> {
-    let rows = match origin {
-        Origin::Table(table) => client.query(sql, &[&table.schema, &table.name]).await,
-        Origin::Query(_) => client.query(sql, &[]).await,
+/// Runs a query of one row about the relations of the origin, which is `$1` and `$2` there if it is a table.
+pub(crate) async fn about(session: &Session, origin: &Origin, sql: &str) -> Result<Row> {
+    let row = match origin {
+        Origin::Table(table) => session.one_alone(sql, &[&table.schema, &table.name]).await,
+        Origin::Query(_) => session.one_alone(sql, &[]).await,
     };
-    rows.map_err(failed)
+    row.map_err(failed)
 }
 
 fn failed(error: tokio_postgres::Error) -> Error {
@@ -62,7 +62,7 @@ fn failed(error: tokio_postgres::Error) -> Error {
 }
 
 /// The transactions of others. What only reads for a while is not waited for, nor are vacuums and the senders of replicas.
-pub(crate) async fn transactions(client: &Client, origin: &Origin) -> Result<(Running, bool)> {
+pub(crate) async fn transactions(session: &Session, origin: &Origin) -> Result<(Running, bool)> {
     let (relations, on) = on(origin);
     let separator = if relations == "WITH" { "" } else { "," };
     let (writer, young, reader, vague) = (shows::WRITER, shows::YOUNG, shows::READER, shows::VAGUE);
@@ -87,7 +87,11 @@ pub(crate) async fn transactions(client: &Client, origin: &Origin) -> Result<(Ru
         LEFT JOIN o ON NOT o.ours OR o.shows = {writer} ORDER BY o.since"
     );
     let (mut running, mut hidden) = (Running::default(), false);
-    for row in about(client, origin, &sql).await? {
+    let rows = match origin {
+        Origin::Table(table) => session.query(&sql, &[&table.schema, &table.name]).await,
+        Origin::Query(_) => session.query(&sql, &[]).await,
+    };
+    for row in rows.map_err(failed)? {
         hidden = row.get(3);
         let since: Option<i64> = row.get(0);
         let Some(since) = since else { continue };
@@ -107,27 +111,27 @@ pub(crate) async fn transactions(client: &Client, origin: &Origin) -> Result<(Ru
 }
 
 /// Who these virtual transactions are.
-pub(crate) async fn describe(client: &Client, writers: &[String]) -> Result<String> {
+pub(crate) async fn describe(session: &Session, writers: &[String]) -> Result<String> {
     const SQL: &str = "SELECT string_agg(DISTINCT format('pid %s (user %s, program %s) since %s', \
             l.pid, s.usename, s.application_name, s.xact_start), ', ') \
         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity s ON s.pid = l.pid WHERE l.virtualtransaction = ANY($1)";
-    let row = client.query_one(SQL, &[&writers]).await.map_err(failed)?;
+    let row = session.query_one(SQL, &[&writers.to_vec()]).await.map_err(failed)?;
     let found: Option<String> = row.get(0);
     // A prepared transaction has no process, nor has one that a replica replays.
     Ok(found.unwrap_or_else(|| format!("transactions {}", writers.join(", "))))
 }
 
 /// The zone of sessions that set none of their own.
-pub(crate) async fn zone(client: &Client) -> Result<String> {
+pub(crate) async fn zone(session: &Session) -> Result<String> {
     const SQL: &str = "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'TimeZone'";
-    Ok(client.query_one(SQL, &[]).await.map_err(failed)?.get(0))
+    Ok(session.query_one(SQL, &[]).await.map_err(failed)?.get(0))
 }
 
 /// What clocks of the zone show at these instants.
-pub(crate) async fn clocks(client: &Client, zone: &str, instants: &[i64]) -> Result<Clocks> {
+pub(crate) async fn clocks(session: &Session, zone: &str, instants: &[i64]) -> Result<Clocks> {
     const SQL: &str = "SELECT (extract(epoch FROM (timestamptz 'epoch' + i * interval '1 microsecond') AT TIME ZONE $1) \
             * 1000000)::int8 FROM unnest($2::int8[]) WITH ORDINALITY AS u (i, n) ORDER BY n";
-    let rows = client.query(SQL, &[&zone, &instants]).await.map_err(failed)?;
+    let rows = session.query(SQL, &[&zone, &instants.to_vec()]).await.map_err(failed)?;
     let stamped: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
     // No type is shown in the session's zone: those with a zone are read in binary form.
     Ok(Clocks { shown: stamped.clone(), stamped })

@@ -18,29 +18,37 @@ use connectors_jdbc::{
 };
 use futures_util::StreamExt;
 use tokio::sync::watch;
-use tokio_postgres::{Client, CopyOutStream};
+use tokio_postgres::CopyOutStream;
 
 use crate::{
-    catalog::{self, PgType},
+    catalog::{self, Described, PgType},
     connection,
     decode::Decoder,
-    running, trigger,
+    running,
+    session::Session,
+    trigger,
 };
 
 /// A connection to PostgreSQL that is read.
 pub struct PostgresReader {
-    client: Client,
+    client: Session,
     /// The table that was looked up last.
     known: Option<(String, TableName)>,
     /// The zone of sessions that set none of their own, once it was asked for.
     zone: Option<String>,
     /// Whether the log says that transactions of others cannot be seen.
     warned: bool,
+    /// The columns of the query that was described last.
+    described: Described,
 }
 
 impl PostgresReader {
     async fn run(&self, sql: &str, doing: &'static str) -> Result<()> {
         self.client.batch_execute(sql).await.map_err(|e| error(doing, e))
+    }
+
+    async fn start(&self, kind: &str, then: &str, doing: &'static str) -> Result<()> {
+        self.client.begin(kind, then).await.map_err(|e| error(doing, e))
     }
 }
 
@@ -62,7 +70,7 @@ impl SourceDatabase for PostgresReader {
 
     async fn connect(config: &SourceConfig) -> Result<Self> {
         let client = connection::connect(&config.connection).await?;
-        Ok(Self { client, known: None, zone: None, warned: false })
+        Ok(Self { client, known: None, zone: None, warned: false, described: Described::default() })
     }
 
     fn is_closed(&self) -> bool {
@@ -90,8 +98,7 @@ impl SourceDatabase for PostgresReader {
 
     async fn check(&mut self, read: Read<'_, PgType>) -> Result<()> {
         let decoder = Decoder::new(None, read.columns, read.criteria, read.config)?;
-        let prepared = self.client.prepare(&select(&read, &decoder)).await;
-        prepared.map(drop).map_err(|e| error("preparing the query", e))
+        catalog::names(&self.client, &select(&read, &decoder)).await.map(drop)
     }
 
     async fn begin(
@@ -103,20 +110,32 @@ impl SourceDatabase for PostgresReader {
         // What a query or a suffix calls may write: sequences, row locks.
         let own = origin.table().is_some() && config.query_suffix.trim().is_empty();
         let only = if own { " READ ONLY" } else { "" };
-        let begin = format!("BEGIN{}{only}", level.unwrap_or_default());
+        let begin = format!("{}{only}", level.unwrap_or_default());
+        let doing = "starting to read";
         match origin {
             Origin::Table(table) => {
                 // Parsing takes the lock that keeps the columns as they are.
-                let from = from(origin, config, Self::QUOTE);
-                let lock = format!("{begin}; SELECT 1 FROM {from} LIMIT 0");
-                self.run(&lock, "starting to read").await?;
+                let lock = format!("SELECT 1 FROM {} LIMIT 0", from(origin, config, Self::QUOTE));
+                self.start(&begin, &lock, doing).await?;
                 catalog::columns(&self.client, table).await
             }
             Origin::Query(query) => {
-                self.run(&begin, "starting to read").await?;
                 let text = verbatim(origin, config, Self::QUOTE);
-                let text = text.as_deref().unwrap_or_else(|| body(query, Self::QUOTE));
-                catalog::query_columns(&self.client, text).await
+                let query = text.as_deref().unwrap_or_else(|| body(query, Self::QUOTE));
+                loop {
+                    self.start(&begin, "", doing).await?;
+                    let shape = catalog::shape(&self.client, query).await?;
+                    if shape.is_plain() {
+                        break catalog::plain_columns(&self.client, query, &shape).await;
+                    }
+                    if let Some(columns) = self.described.columns(query, &shape) {
+                        break Ok(columns);
+                    }
+                    // Not from within a transaction: behind a pooler each needs a connection of the few that there are.
+                    self.run("ROLLBACK", doing).await?;
+                    let other = connection::connect(&config.connection).await?;
+                    self.described = catalog::described(other, &self.client, query, shape).await?;
+                }
             }
         }
     }
@@ -181,15 +200,14 @@ impl SourceDatabase for PostgresReader {
             "SELECT (SELECT ({expression})::text FROM {from} WHERE {expression} IS NOT NULL \
              ORDER BY {expression} DESC LIMIT 1), ({writers})"
         );
-        let rows = running::about(&self.client, origin, &sql).await?;
-        let [row] = rows.as_slice() else { return Ok(None) };
+        let row = running::about(&self.client, origin, &sql).await?;
         let writers: Option<Vec<String>> = row.get(1);
         Ok(Some(Horizon { highest: row.get(0), writers: writers.unwrap_or_default() }))
     }
 
     async fn running(&mut self, origin: &Origin, writers: &[String]) -> Result<Vec<String>> {
-        let rows = running::about(&self.client, origin, &running::writers(origin)).await?;
-        let running = rows.first().and_then(|row| row.get::<_, Option<Vec<String>>>(0));
+        let row = running::about(&self.client, origin, &running::writers(origin)).await?;
+        let running: Option<Vec<String>> = row.get(0);
         let running = running.unwrap_or_default();
         Ok(writers.iter().filter(|writer| running.contains(writer)).cloned().collect())
     }

@@ -7,6 +7,7 @@ mod extremes;
 mod modes;
 mod moments;
 mod notify;
+mod pooled;
 mod sink;
 mod suite;
 mod types;
