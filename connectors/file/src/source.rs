@@ -260,7 +260,13 @@ impl Reader {
             _ => None,
         };
         let partition = FilePartition { filename: self.file.clone() };
-        Ok(Polled::Batch(SourceBatch { partition, offset, topic: self.topic.clone(), records }))
+        Ok(Polled::Batch(SourceBatch {
+            partition,
+            offset,
+            topic: self.topic.clone(),
+            records,
+            unreadable: None,
+        }))
     }
 
     fn read(&mut self) -> Result<Piece> {

@@ -12,7 +12,9 @@ use connectors_jdbc::{
     source::{
         SourceConfig,
         criteria::Criteria,
-        database::{Clocks, Column, Horizon, Origin, Read, Row, Rows, Running, SourceDatabase},
+        database::{
+            Clocks, Column, Horizon, Origin, Read, Row, Rows, Running, SourceDatabase, Standing,
+        },
         statement::{from, relation, verbatim},
         tables::Found,
     },
@@ -129,6 +131,12 @@ impl SourceDatabase for MySqlReader {
                 .map_err(|e| error("setting up the session", e))?,
         };
         let shows_locks = shows_locks.unwrap_or(false);
+        if !connection.mariadb && conn.server_version() >= (8, 0, 0) {
+            // What was given out of an AUTO_INCREMENT is of up to a day ago otherwise.
+            conn.query_drop("SET SESSION information_schema_stats_expiry = 0")
+                .await
+                .map_err(|e| error("setting up the session", e))?;
+        }
         Ok(Self { conn: Some(conn), reading: None, driver, shows_locks, warned: false })
     }
 
@@ -335,6 +343,30 @@ impl SourceDatabase for MySqlReader {
             running.retain(|id| writers.contains(id));
         }
         Ok(running)
+    }
+
+    async fn standing(
+        &mut self,
+        table: &TableName,
+        column: Option<&str>,
+    ) -> Result<Option<Standing>> {
+        const SQL: &str = "SELECT CAST(t.CREATE_TIME AS CHAR), CAST(t.AUTO_INCREMENT AS SIGNED) - 1, \
+              (SELECT COUNT(*) FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = t.TABLE_SCHEMA \
+                AND c.TABLE_NAME = t.TABLE_NAME AND c.COLUMN_NAME = ? AND c.EXTRA LIKE '%auto_increment%') > 0 \
+            FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = ? AND t.TABLE_NAME = ? AND t.TABLE_TYPE <> 'VIEW'";
+        let key = (column.unwrap_or_default(), &table.schema, &table.name);
+        let row: mysql_async::Result<Option<(Option<String>, Option<i64>, bool)>> =
+            self.conn()?.exec_first(SQL, key).await;
+        let row = row.map_err(|e| error("looking at the table", e))?;
+        let standing = |(made, last, own): (Option<String>, Option<i64>, bool)| Standing {
+            // A table that was truncated or rebuilt is another one here, as is one that was made anew.
+            table: String::new(),
+            storage: made.unwrap_or_default(),
+            last: last.filter(|_| own),
+            sequence: None,
+            moment: String::new(),
+        };
+        Ok(row.map(standing))
     }
 
     async fn describe(&mut self, writers: &[String]) -> Result<String> {

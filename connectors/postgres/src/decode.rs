@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use bytes::{Buf, Bytes};
 use connect_core::{
     data::{Decimal, Field, Schema, Text, Type as ConnectType, Value},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
 };
 use connectors_jdbc::{
     datetime::{self, DAY},
@@ -108,7 +108,7 @@ impl Decoder {
                 .context("expected", self.kinds.len()));
         }
         let mut values = Vec::with_capacity(self.kinds.len());
-        let mut mark = None;
+        let (mut mark, mut error) = (None, None);
         for at in 0..self.kinds.len() {
             let bytes = field(&mut data)?;
             let named = |e: Error| e.context("column", &self.names[at]);
@@ -121,8 +121,15 @@ impl Decoder {
             let value = match bytes {
                 None => Value::Null,
                 Some(bytes) => {
-                    let value = value(&self.kinds[at], &message, bytes, &self.zone, self.legacy);
-                    value.map_err(named)?
+                    match value(&self.kinds[at], &message, bytes, &self.zone, self.legacy) {
+                        Ok(value) => value,
+                        // Its neighbours can be read.
+                        Err(e) if e.kind() == ErrorKind::Data => {
+                            error.get_or_insert_with(|| named(e));
+                            Value::Null
+                        }
+                        Err(e) => return Err(named(e)),
+                    }
                 }
             };
             if self.criteria.incrementing == Some(at) {
@@ -131,7 +138,7 @@ impl Decoder {
             values.push(value);
         }
         let timestamp = self.times.iter().find_map(|time| *time);
-        Ok(Some(Row { value: Value::Struct(values), schema: None, timestamp, mark, size }))
+        Ok(Some(Row { value: Value::Struct(values), schema: None, timestamp, mark, size, error }))
     }
 }
 

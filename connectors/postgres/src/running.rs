@@ -1,7 +1,10 @@
 //! Who is writing: what the server tells of the transactions of others, and of clocks.
 
 use connect_core::error::{Error, Result};
-use connectors_jdbc::source::database::{Clocks, Holder, Origin, Running};
+use connectors_jdbc::{
+    names::TableName,
+    source::database::{Clocks, Holder, Origin, Running, Standing},
+};
 use tokio_postgres::Row;
 
 use crate::{connection, session::Session};
@@ -119,6 +122,44 @@ pub(crate) async fn describe(session: &Session, writers: &[String]) -> Result<St
     let found: Option<String> = row.get(0);
     // A prepared transaction has no process, nor has one that a replica replays.
     Ok(found.unwrap_or_else(|| format!("transactions {}", writers.join(", "))))
+}
+
+/// What the catalog tells of a table and of the sequence that its incrementing column takes its values from. Views and the like
+/// have nothing of their own that could be thrown away.
+pub(crate) async fn standing(
+    session: &Session,
+    table: &TableName,
+    column: Option<&str>,
+) -> Result<Option<Standing>> {
+    const SQL: &str = "SELECT c.oid::text, coalesce(pg_relation_filenode(c.oid), 0)::text, \
+          txid_snapshot_xmax(txid_current_snapshot())::text, s.seqrelid::regclass::text, s.seqcache, \
+          CASE WHEN has_sequence_privilege(s.seqrelid, 'SELECT,USAGE') THEN pg_sequence_last_value(s.seqrelid) END \
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = $3 \
+        LEFT JOIN LATERAL (SELECT s.* FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_depend d \
+            ON d.refclassid = 'pg_class'::regclass AND d.refobjid = s.seqrelid AND d.classid = 'pg_attrdef'::regclass \
+              AND d.objid = (SELECT f.oid FROM pg_catalog.pg_attrdef f WHERE f.adrelid = c.oid AND f.adnum = a.attnum) \
+            OR d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid AND d.deptype IN ('i', 'a') \
+              AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid = a.attnum LIMIT 1) s ON true \
+        WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')";
+    let column = column.unwrap_or_default();
+    let row = session.query_opt(SQL, &[&table.schema, &table.name, &column]).await;
+    let row = row.map_err(|e| connection::error("looking at the table", e).retriable(true))?;
+    let standing = |row: Row| Standing {
+        table: row.get(0),
+        storage: row.get(1),
+        moment: row.get(2),
+        sequence: row.get::<_, Option<String>>(3).zip(row.get(4)),
+        last: row.get(5),
+    };
+    Ok(row.map(standing))
+}
+
+/// The condition for rows that were written before a standing was.
+pub(crate) fn older(standing: &Standing) -> String {
+    // Numbers of transactions have 32 bits in rows.
+    let moment = standing.moment.parse::<u64>().unwrap_or_default() & u64::from(u32::MAX);
+    format!("age(xmin) >= age('{moment}'::xid)")
 }
 
 /// The zone of sessions that set none of their own.

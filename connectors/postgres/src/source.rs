@@ -11,7 +11,9 @@ use connectors_jdbc::{
     names::{Quote, TableName},
     source::{
         SourceConfig,
-        database::{Clocks, Column, Horizon, Origin, Read, Row, Rows, Running, SourceDatabase},
+        database::{
+            Clocks, Column, Horizon, Origin, Read, Row, Rows, Running, SourceDatabase, Standing,
+        },
         statement::{body, column, from, verbatim},
         tables::Found,
     },
@@ -36,6 +38,8 @@ pub struct PostgresReader {
     known: Option<(String, TableName)>,
     /// The zone of sessions that set none of their own, once it was asked for.
     zone: Option<String>,
+    /// Whether a transaction was begun.
+    begun: bool,
     /// Whether the log says that transactions of others cannot be seen.
     warned: bool,
     /// The columns of the query that was described last.
@@ -70,7 +74,14 @@ impl SourceDatabase for PostgresReader {
 
     async fn connect(config: &SourceConfig) -> Result<Self> {
         let client = connection::connect(&config.connection).await?;
-        Ok(Self { client, known: None, zone: None, warned: false, described: Described::default() })
+        Ok(Self {
+            client,
+            known: None,
+            zone: None,
+            begun: false,
+            warned: false,
+            described: Described::default(),
+        })
     }
 
     fn is_closed(&self) -> bool {
@@ -112,6 +123,7 @@ impl SourceDatabase for PostgresReader {
         let only = if own { " READ ONLY" } else { "" };
         let begin = format!("{}{only}", level.unwrap_or_default());
         let doing = "starting to read";
+        self.begun = true;
         match origin {
             Origin::Table(table) => {
                 // Parsing takes the lock that keeps the columns as they are.
@@ -150,6 +162,7 @@ impl SourceDatabase for PostgresReader {
     }
 
     async fn end(&mut self) -> Result<()> {
+        self.begun = false;
         self.run("COMMIT", "ending the transaction").await
     }
 
@@ -183,7 +196,10 @@ impl SourceDatabase for PostgresReader {
 
     async fn any(&mut self, from: &str, condition: &str) -> Result<bool> {
         let sql = format!("SELECT EXISTS (SELECT FROM {from} WHERE {condition})");
-        let row = self.client.query_one(&sql, &[]).await;
+        let row = match self.begun {
+            true => self.client.query_one(&sql, &[]).await,
+            false => self.client.one_alone(&sql, &[]).await,
+        };
         Ok(row.map_err(|e| error("looking for rows", e))?.get(0))
     }
 
@@ -210,6 +226,18 @@ impl SourceDatabase for PostgresReader {
         let running: Option<Vec<String>> = row.get(0);
         let running = running.unwrap_or_default();
         Ok(writers.iter().filter(|writer| running.contains(writer)).cloned().collect())
+    }
+
+    async fn standing(
+        &mut self,
+        table: &TableName,
+        column: Option<&str>,
+    ) -> Result<Option<Standing>> {
+        running::standing(&self.client, table, column).await
+    }
+
+    async fn any_older(&mut self, from: &str, standing: &Standing) -> Result<Option<bool>> {
+        self.any(from, &running::older(standing)).await.map(Some)
     }
 
     async fn describe(&mut self, writers: &[String]) -> Result<String> {

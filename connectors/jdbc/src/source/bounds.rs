@@ -24,6 +24,8 @@ pub struct Limits {
     pub late: Vec<i64>,
     /// Values of the incrementing column up to this, as it stands in a statement.
     pub highest: Option<String>,
+    /// Ranges of values behind the offset that are read all the same.
+    pub gaps: Vec<(i64, i64)>,
 }
 
 /// The parts of a query's clauses.
@@ -101,6 +103,13 @@ impl<T> Clauses<'_, T> {
         if self.criteria.numeric_text { D::number(&column) } else { column }
     }
 
+    /// The incrementing column, where it holds numbers.
+    pub(super) fn number<D: SourceDatabase>(&self) -> Option<String> {
+        let at = self.criteria.incrementing?;
+        let numbers = matches!(self.columns[at].order, Order::Integer | Order::Number);
+        numbers.then(|| self.incrementing::<D>(at))
+    }
+
     /// The clauses for the rows after `after` and the clock's `position`, within the limits.
     pub fn write<D: SourceDatabase>(
         &self,
@@ -130,7 +139,12 @@ impl<T> Clauses<'_, T> {
             (Mode::Incrementing, Some((number, at))) => {
                 let bad = self.bad::<D>(&number, at);
                 match id {
-                    Some(id) => conditions.push(format!("({number} > {id}{bad})")),
+                    Some(id) => {
+                        let gap =
+                            |(first, last)| format!(" OR {number} BETWEEN {first} AND {last}");
+                        let gaps: String = limits.gaps.iter().copied().map(gap).collect();
+                        conditions.push(format!("({number} > {id}{bad}{gaps})"));
+                    }
                     None => conditions.push(format!("{number} IS NOT NULL")),
                 }
                 if let Some(highest) = &limits.highest {

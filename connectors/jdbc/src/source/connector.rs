@@ -1,6 +1,9 @@
 //! The connector: which tables there are, and tasks on them.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use connect_core::{
@@ -25,6 +28,8 @@ use crate::{SOURCE_CLASSES, claims, zone::Zone};
 pub struct JdbcSource<D> {
     config: SourceConfig,
     database: Mutex<D>,
+    /// What the lists of tables say that is not there.
+    unmatched: StdMutex<Option<String>>,
 }
 
 impl<D: SourceDatabase> JdbcSource<D> {
@@ -126,7 +131,7 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
                 "these settings have no meaning here and are ignored"
             );
         }
-        Ok(Self { config, database })
+        Ok(Self { config, database, unmatched: StdMutex::default() })
     }
 
     async fn partitions(&self) -> Result<Vec<Partition>> {
@@ -134,8 +139,15 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
             return Ok(vec![Partition::query()]);
         }
         let found = self.database().await?.tables(&self.config).await?;
-        let tables = tables::chosen(found, &self.config, D::QUOTE)?;
+        let (config, catalog) = (&self.config, D::catalog(&self.config));
+        let unmatched = tables::unmatched(&found, config, D::QUOTE, catalog)?;
+        *self.unmatched.lock().unwrap_or_else(PoisonError::into_inner) = unmatched;
+        let tables = tables::chosen(found, config, D::QUOTE, catalog)?;
         Ok(tables.iter().map(|table| Partition::table(table.qualified())).collect())
+    }
+
+    fn notice(&self) -> Option<String> {
+        self.unmatched.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn earlier(&self, partition: &Partition) -> Vec<Partition> {

@@ -105,6 +105,18 @@ pub struct Row {
     pub mark: Option<Mark>,
     /// Bytes that it takes in memory, about.
     pub size: usize,
+    /// Why a value could not be read, which is null instead.
+    pub error: Option<Error>,
+}
+
+impl Row {
+    /// The value of the incrementing column, where it is a number.
+    pub(super) fn number(&self) -> Option<i64> {
+        match self.mark.as_ref()? {
+            Mark::Number(n) => Some(*n),
+            Mark::Text(text) => text.trim().parse().ok(),
+        }
+    }
 }
 
 /// The rows of a query, as they come.
@@ -156,6 +168,21 @@ pub struct Horizon {
     pub highest: Option<String>,
     /// Transactions that were writing to the table after `highest` was seen.
     pub writers: Vec<String>,
+}
+
+/// What the database knows of a table, and of the sequence of its incrementing column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Another one when another table has the name.
+    pub table: String,
+    /// Another one when its rows were thrown away, or written anew.
+    pub storage: String,
+    /// The last id that was given out.
+    pub last: Option<i64>,
+    /// The sequence, and how many ids a session takes of it at once.
+    pub sequence: Option<(String, i64)>,
+    /// For [`any_older`](SourceDatabase::any_older).
+    pub moment: String,
 }
 
 /// A connection to a database that is read. A method that is dropped halfway leaves it unusable.
@@ -224,6 +251,18 @@ pub trait SourceDatabase: Sized + Send + 'static {
     /// Which of the writers still run.
     async fn running(&mut self, _origin: &Origin, writers: &[String]) -> Result<Vec<String>> {
         Ok(writers.to_vec())
+    }
+    /// See [`Standing`], of a table and its incrementing column. Outside of a transaction.
+    async fn standing(
+        &mut self,
+        _table: &TableName,
+        _column: Option<&str>,
+    ) -> Result<Option<Standing>> {
+        Ok(None)
+    }
+    /// Whether there is a row that was written before that standing was; none where the database can't tell.
+    async fn any_older(&mut self, _from: &str, _standing: &Standing) -> Result<Option<bool>> {
+        Ok(None)
     }
     /// For the log: who these writers are.
     async fn describe(&mut self, writers: &[String]) -> Result<String> {

@@ -1,5 +1,6 @@
 //! The source: what is read, in which order, and how far it got.
 
+mod anew;
 pub mod bounds;
 pub mod checks;
 mod clock;
@@ -7,6 +8,7 @@ pub mod config;
 mod connector;
 pub mod criteria;
 pub mod database;
+mod gaps;
 pub mod keys;
 pub mod offset;
 mod reader;

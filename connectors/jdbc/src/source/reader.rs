@@ -10,6 +10,7 @@ use connect_core::{
 use super::{
     Mark, Offset,
     database::{Origin, Row, Rows},
+    gaps::Gaps,
     keys::Mode,
 };
 use crate::zone::Zone;
@@ -26,6 +27,10 @@ pub(super) struct Place {
     pub(super) position: Option<i64>,
     /// The zone of the columns' clock; none of columns that hold instants.
     pub(super) zone: Option<Zone>,
+    /// Ids that were passed over.
+    pub(super) gaps: Gaps,
+    /// What the incrementing column starts after.
+    pub(super) first: i64,
 }
 
 impl Place {
@@ -36,7 +41,30 @@ impl Place {
             return self.clone();
         }
         let instant = self.zone.as_ref().map_or(clock, |zone| zone.instant(clock));
-        Self { offset: offset.at(instant), position: Some(clock), zone: self.zone.clone() }
+        Self { offset: offset.at(instant), position: Some(clock), ..self.clone() }
+    }
+
+    /// After these ids, which grow, and of which the last is `mark`.
+    fn after<'r>(&self, mark: Mark, rows: impl Iterator<Item = &'r Row>) -> Self {
+        let mut gaps = self.gaps.clone();
+        let Mark::Number(_) = mark else {
+            return Self { offset: Offset::after(mark), ..self.clone() };
+        };
+        let mut highest = match self.offset.incrementing {
+            Some(Mark::Number(n)) => n,
+            _ => self.first,
+        };
+        for id in rows.filter_map(Row::number) {
+            if id > highest {
+                gaps.add(highest, id);
+                highest = id;
+            } else {
+                gaps.fill(id);
+            }
+        }
+        let mut offset = Offset::after(Mark::Number(highest));
+        offset.gaps = gaps.text().map(Into::into);
+        Self { offset, gaps, ..self.clone() }
     }
 }
 
@@ -65,6 +93,8 @@ pub(super) struct Batch {
     pub(super) place: Place,
     /// Whether a timestamp among them has a fraction of a second.
     pub(super) fine: bool,
+    /// Why the only record could not be read as it is.
+    pub(super) unreadable: Option<Error>,
 }
 
 impl<R: Rows> Reading<R> {
@@ -101,7 +131,22 @@ impl<R: Rows> Reading<R> {
             return Ok(None);
         }
         let kept = usize::from(!self.ended);
-        let count = (self.rows.len() - kept).min(self.max_rows);
+        let mut count = (self.rows.len() - kept).min(self.max_rows);
+        // One that could not be read stands alone.
+        if let Some(bad) = self.rows[..count].iter().position(|row| row.error.is_some()) {
+            count = bad.max(1);
+        }
+        let unreadable = self.rows[0].error.take();
+        let named = |error: Error| {
+            let error = error.context("table", self.origin.describe());
+            match &self.rows[0].mark {
+                Some(mark) if !self.column.is_empty() => {
+                    error.context("row", format!("{}={mark}", self.column))
+                }
+                _ => error,
+            }
+        };
+        let unreadable = unreadable.map(named);
         let place = self.place_after(count)?;
         let fraction = |row: &Row| row.timestamp.is_some_and(|time| time % 1_000_000 != 0);
         let fine = self.rows[..count].iter().any(fraction);
@@ -112,7 +157,7 @@ impl<R: Rows> Reading<R> {
         };
         let records = self.rows.drain(..count).map(record).collect();
         self.place = place.clone();
-        Ok(Some(Batch { records, place, fine }))
+        Ok(Some(Batch { records, place, fine, unreadable }))
     }
 
     /// The place once the first `count` rows are durable.
@@ -120,9 +165,7 @@ impl<R: Rows> Reading<R> {
         let (last, place) = (&self.rows[count - 1], &self.place);
         match self.mode {
             Mode::Bulk => Ok(place.clone()),
-            Mode::Incrementing => {
-                Ok(Place { offset: Offset::after(self.mark(count)?), ..place.clone() })
-            }
+            Mode::Incrementing => Ok(place.after(self.mark(count)?, self.rows[..count].iter())),
             Mode::TimestampIncrementing => {
                 Ok(place.at(Offset::after(self.mark(count)?), self.time(last)?))
             }

@@ -6,7 +6,8 @@ use connect_core::error::{Error, Result};
 use tokio::time::Instant;
 
 use super::{
-    Mark, SourceConfig,
+    Mark, Offset, SourceConfig,
+    anew::start_over,
     database::{Horizon, Origin, SourceDatabase},
     statement,
     task::{Incrementing, Polling, WAIT},
@@ -52,7 +53,16 @@ pub(super) async fn settled<D: SourceDatabase>(
         Some(_) => Settled::Wait(Duration::ZERO),
         None => Settled::Wait(polling.rest(config)),
     };
-    let Some(highest) = horizon.highest.clone() else { return Ok(nothing) };
+    let Some(highest) = horizon.highest.clone() else {
+        // Whatever comes next has come since, whatever its id.
+        if horizon.writers.is_empty()
+            && origin.table().is_some()
+            && polling.offset != Offset::default()
+        {
+            start_over(config, origin, polling);
+        }
+        return Ok(nothing);
+    };
     if horizon.writers.is_empty() {
         polling.wait = WAIT.0;
         polling.complained = None;
@@ -62,7 +72,7 @@ pub(super) async fn settled<D: SourceDatabase>(
             None => false,
         };
         // Nothing is new. A text among numbers that is none has no place in their order, and must not be passed over.
-        if read && !column.numeric_text {
+        if read && !column.numeric_text && polling.gaps.is_empty() {
             return Ok(nothing);
         }
         let highest = if column.other { D::text(&highest) } else { number(highest)? };

@@ -4,22 +4,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connect_core::{
-    data::Text,
     error::{Error, ErrorKind, Result},
     source::{Assigned, Polled, SourceBatch, SourceTask},
 };
 use tokio::time::Instant;
 
 use super::{
-    Mark, Offset, Partition, SourceConfig,
+    Mark, Offset, Partition, SourceConfig, anew,
     bounds::{Clauses, Limits},
     clock::{bound, moment},
     criteria::Criteria,
-    database::{Holder, Horizon, Order, Origin, Read, SourceDatabase},
+    database::{Holder, Horizon, Order, Origin, Read, SourceDatabase, Standing},
+    gaps::Gaps,
     keys::{Mode, TextOrder},
     reader::{Batch, Place, Reading},
     settle::{Settled, settled},
     statement::{column, from},
+    tables::topic,
     wake::Wake,
 };
 use crate::zone::Zone;
@@ -40,7 +41,7 @@ pub(super) struct Polling {
     /// When its last poll began: the interval counts from there.
     begun: Instant,
     /// The incrementing column, once it is known.
-    column: Option<Incrementing>,
+    pub(super) column: Option<Incrementing>,
     /// What was seen, and must not be read before its writers have ended.
     pub(super) held: Option<Horizon>,
     pub(super) held_since: Instant,
@@ -61,12 +62,28 @@ pub(super) struct Polling {
     pub(super) late: Vec<i64>,
     /// Transactions whose start is not known, with what they are held to have begun after.
     pub(super) vague: Vec<Holder>,
+    /// Ids that were passed over and are looked for again.
+    pub(super) gaps: Gaps,
+    /// Whether sessions take several ids at once.
+    pub(super) cached: bool,
+    /// What the database knew of the table at the last look.
+    pub(super) standing: Option<Standing>,
+    /// Whether its rows were written anew, or thrown away.
+    pub(super) rebuilt: bool,
+    /// What is to be said of rows that may have come behind the offset.
+    pub(super) below: Option<String>,
+    /// What is to be said of rows before the first that is read.
+    pub(super) unread: Option<String>,
+    /// Whether that was looked for.
+    pub(super) looked: bool,
     /// For whom the log says that rows wait.
     pub(super) complained: Option<String>,
     /// Whether the log says that the database's clock is of another zone.
     pub(super) zone_told: bool,
     /// Failed attempts, one after the other.
     failed: i32,
+    /// Why the last one failed.
+    error: Option<String>,
 }
 
 impl Polling {
@@ -76,6 +93,7 @@ impl Polling {
     {
         let offset = assigned.offset.unwrap_or_default();
         let now = Instant::now();
+        let open = offset.open.clone().unwrap_or_default();
         Self {
             partition: assigned.partition,
             position: None,
@@ -90,14 +108,36 @@ impl Polling {
             wanted: None,
             reached: None,
             fine: offset.timestamp_nanos.is_some_and(|nanos| nanos != 0),
-            readers: Vec::new(),
+            readers: open.split(',').filter_map(|start| start.parse().ok()).collect(),
             late: Vec::new(),
             vague: Vec::new(),
+            gaps: Gaps::parse(offset.gaps.as_deref().unwrap_or_default(), 0),
+            cached: false,
+            standing: None,
+            rebuilt: false,
+            below: None,
+            unread: None,
+            looked: false,
             complained: None,
             zone_told: false,
             failed: 0,
+            error: None,
             offset,
         }
+    }
+
+    /// How long ids that were passed over are looked for again; none where they are not.
+    pub(super) fn lag(&self, config: &SourceConfig) -> Option<Duration> {
+        match config.lag {
+            None if self.cached => Some(Duration::MAX),
+            None | Some(0) => None,
+            Some(lag) => Some(u64::try_from(lag).map_or(Duration::MAX, Duration::from_millis)),
+        }
+    }
+
+    /// Most ranges of such ids.
+    pub(super) fn most_gaps(&self, config: &SourceConfig) -> usize {
+        if self.lag(config).is_some() { config.lag_gaps as usize } else { 0 }
     }
 
     /// What is left of the interval. Between two copies of a whole table all of it: a large one would be copied without end.
@@ -138,8 +178,10 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
     pub(super) fn new(config: SourceConfig, assigned: Vec<Assigned<Self>>) -> Result<Self> {
         let mode = config.mode.ok_or_else(|| Error::config("Query mode must be specified"))?;
         let zone = Zone::of(&config.timezone).ok_or_else(|| Error::config("Invalid time zone"))?;
-        let tables = assigned.into_iter().map(Polling::new);
-        let tables = tables.collect();
+        let mut tables: Vec<Polling> = assigned.into_iter().map(Polling::new).collect();
+        for polling in tables.iter_mut().filter(|polling| polling.partition.table.is_none()) {
+            polling.gaps.limit(polling.most_gaps(&config));
+        }
         let wake = Wake::of(&config);
         Ok(Self { config, mode, zone, tables, database: None, reading: None, busy: false, wake })
     }
@@ -189,6 +231,11 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
                 Some(known) => Some(known),
                 None => incrementing(database, &self.config, (&origin, self.mode), polling).await?,
             };
+            polling.column.clone_from(&found);
+            anew::look(database, &self.config, &origin, polling).await?;
+            if let Some(lag) = polling.lag(&self.config) {
+                polling.gaps.expire(lag);
+            }
             // An empty table whose first rows will tell.
             let settled = match &found {
                 None => Settled::Wait(polling.rest(&self.config)),
@@ -197,7 +244,6 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
                 }
                 Some(_) => Settled::Everything,
             };
-            polling.column = found;
             match settled {
                 Settled::Everything => {}
                 Settled::UpTo(highest) => limits.highest = Some(highest),
@@ -207,6 +253,9 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
                     return Ok(());
                 }
             }
+        }
+        if self.mode == Mode::Timestamp {
+            anew::look(database, &self.config, &origin, polling).await?;
         }
         // Before the transaction: its rows must not be older than what is known of the clock and the writers.
         let moment = match self.mode.has_timestamp() {
@@ -226,6 +275,8 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             columns: &columns,
             criteria: &criteria,
         };
+        anew::unread(database, &clauses, polling).await?;
+        limits.gaps = polling.gaps.ranges().collect();
         let (after, position) = match &moment {
             None => (polling.offset.clone(), 0),
             Some(moment) => {
@@ -245,6 +296,8 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             offset: after,
             position: moment.is_some().then_some(position),
             zone: (!clauses.holds_instants()).then(|| self.zone.clone()),
+            gaps: polling.gaps.clone(),
+            first: self.config.initial_incrementing(),
         };
         let stream =
             database.query(read).await.map_err(|e| e.context("table", origin.describe()))?;
@@ -274,7 +327,8 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         let batch = reading.take()?;
         let polling = &mut self.tables[at];
         polling.failed = 0;
-        let Some(Batch { records, place, fine }) = batch else {
+        polling.error = None;
+        let Some(Batch { records, place, fine, unreadable }) = batch else {
             polling.late.clear();
             let later = Instant::now() + polling.rest(&self.config);
             polling.due = polling.more.take().unwrap_or(later);
@@ -282,17 +336,22 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             return Ok(None);
         };
         polling.fine |= fine;
+        polling.below = None;
         polling.position = place.position;
-        polling.offset = place.offset.clone();
-        let offset = place.offset;
+        polling.gaps = place.gaps;
+        let mut offset = place.offset;
+        let open: Vec<String> = polling.readers.iter().map(i64::to_string).collect();
+        offset.open = (!open.is_empty()).then(|| open.join(",").into());
+        polling.offset = offset.clone();
         // In bulk mode, and before the first group of equal timestamps is complete, there is none.
         let offset = (offset != Offset::default()).then_some(offset);
         let partition = match self.mode {
             Mode::Bulk => bulk_partition(&polling.partition),
             _ => polling.partition.clone(),
         };
-        let topic = topic(&self.config, &reading.origin);
-        Ok(Some(SourceBatch { partition, offset, topic, records }))
+        let table = reading.origin.table().map(|table| table.name.as_str());
+        let topic = topic(&self.config, table.unwrap_or_default()).into();
+        Ok(Some(SourceBatch { partition, offset, topic, records, unreadable }))
     }
 
     /// The error of a table's query: tried again as often as `query.retry.attempts` says.
@@ -305,6 +364,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         polling.due = Instant::now() + pause;
         polling.column = None;
         polling.failed = polling.failed.saturating_add(1);
+        polling.error = Some(error.trace().trim_end().to_owned());
         let most = self.config.query_retries;
         if error.is_retriable() && most > 0 && polling.failed >= most {
             return error.retriable(false).context("query.retry.attempts", most);
@@ -325,14 +385,6 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
     }
 }
 
-/// The topic: what Kafka does not allow in a name becomes an underscore.
-fn topic(config: &SourceConfig, origin: &Origin) -> Text {
-    let table = origin.table().map(|table| table.name.as_str()).unwrap_or_default();
-    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    let table: String = table.chars().map(legal).collect();
-    format!("{}{table}", config.topic_prefix.trim()).into()
-}
-
 /// Checks that what is to be run can be: the columns that tell what is new, and the statement itself, which is not run.
 pub(super) async fn probe<D: SourceDatabase>(
     database: &mut D,
@@ -340,8 +392,9 @@ pub(super) async fn probe<D: SourceDatabase>(
     (mode, zone): (Mode, &Zone),
     origin: &Origin,
 ) -> Result<()> {
-    let columns = database.begin(origin, config).await?;
+    let begun = database.begin(origin, config).await;
     let probed = async {
+        let columns = begun?;
         let criteria = Criteria::find(config, mode, origin, &columns)?;
         let (columns, criteria) = (&columns, &criteria);
         let clauses = Clauses { config, origin, mode, zone, columns, criteria };
@@ -454,6 +507,15 @@ impl<D: SourceDatabase> SourceTask for JdbcSourceTask<D> {
                 return Err(self.failed(at, error));
             }
         }
+    }
+
+    fn notice(&self) -> Option<String> {
+        let of = |polling: &'_ Polling| {
+            let Polling { error, below, unread, .. } = polling;
+            [error, below, unread].into_iter().flatten().cloned().collect::<Vec<String>>()
+        };
+        let notices: Vec<String> = self.tables.iter().flat_map(of).collect();
+        (!notices.is_empty()).then(|| notices.join("\n"))
     }
 
     async fn woken(&mut self) {
