@@ -9,6 +9,9 @@ use connect_core::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
+/// Sub-protocols of the databases that there are connectors for.
+const PROTOCOLS: [&str; 3] = ["postgresql", "mysql", "mariadb"];
+
 /// A parsed `jdbc:` URL. A password in it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JdbcUrl {
@@ -42,6 +45,10 @@ impl JdbcUrl {
         let rest =
             url.trim().strip_prefix("jdbc:").ok_or_else(|| bad("it does not start with jdbc:"))?;
         let (protocol, rest) = rest.split_once(':').ok_or_else(|| bad("it has no sub-protocol"))?;
+        let protocol = protocol.to_ascii_lowercase();
+        if !PROTOCOLS.contains(&&*protocol) {
+            return Err(unsupported(&protocol));
+        }
         let rest = rest.strip_prefix("//").ok_or_else(|| bad("it has no //host"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -75,7 +82,7 @@ impl JdbcUrl {
             Ok((if name.is_empty() { "localhost" } else { name }.to_owned(), port.transpose()?))
         };
         Ok(Self {
-            protocol: protocol.to_ascii_lowercase(),
+            protocol,
             hosts: hosts.split(',').map(|h| host(h.trim())).collect::<Result<_>>()?,
             database: decode(database),
             user,
@@ -97,6 +104,19 @@ impl JdbcUrl {
         let found = self.parameters.iter().rev().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// The error of a URL of another database. What is no name may be part of a password, and is not shown.
+fn unsupported(protocol: &str) -> Error {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "+-_".contains(c);
+    let shown = match protocol.len() <= 20 && protocol.chars().all(plain) {
+        true => format!("jdbc:{protocol}: is the URL of a database that there is no connector for"),
+        false => "it is not the URL of a database that there is a connector for".to_owned(),
+    };
+    Error::config(format!(
+        "Invalid value for configuration connection.url: {shown}; the databases are PostgreSQL (jdbc:postgresql:), MySQL \
+         (jdbc:mysql:) and MariaDB (jdbc:mariadb:)"
+    ))
 }
 
 fn decode(text: &str) -> String {
@@ -173,11 +193,26 @@ mod tests {
             "postgres://u:secret@h/d",
             "jdbc:postgresql",
             "jdbc:mysql:h/secret",
-            "jdbc:x://h:secret/d",
+            "jdbc:mysql://h:secret/d",
         ] {
             let error = JdbcUrl::parse(bad).unwrap_err().to_string();
             assert!(error.contains("Not a valid JDBC URL"), "{error}");
             assert!(!error.contains("u:secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_databases_are_refused_by_name() {
+        for (url, name) in [
+            ("jdbc:oracle:thin:u/secret@//h:1521/d", "jdbc:oracle:"),
+            ("jdbc:sqlserver://h:1433;databaseName=d;password=secret", "jdbc:sqlserver:"),
+            ("jdbc:sqlite:/secret/file.db", "jdbc:sqlite:"),
+            ("jdbc:postgres://u:secret@h/d", "jdbc:postgres:"),
+            ("jdbc:pass secret:x", "it is not the URL"),
+        ] {
+            let error = JdbcUrl::parse(url).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("jdbc:mariadb:"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

@@ -45,7 +45,9 @@ pub(crate) const PARAMETERS: &[&str] = &[
     "trustStorePassword",
     "useSSL",
     "verifyServerCertificate",
-    // Where values are read.
+    // Where tables are looked for, and values read.
+    "nullCatalogMeansCurrent",
+    "nullDatabaseMeansCurrent",
     "tinyInt1isBit",
     "transformedBitIsBoolean",
     "yearIsDateType",
@@ -68,8 +70,6 @@ pub(crate) const PARAMETERS: &[&str] = &[
     "keyStoreType",
     "maintainTimeStats",
     "maxReconnects",
-    "nullCatalogMeansCurrent",
-    "nullDatabaseMeansCurrent",
     "preserveInstants",
     "prepStmtCacheSize",
     "prepStmtCacheSqlLimit",
@@ -258,10 +258,17 @@ fn session(settings: &Settings, utc: bool) -> Result<Vec<String>> {
     // Strict, as Connector/J makes it: a value that doesn't fit is an error, never cut. Backslashes escape, whatever
     // the server's default: literals are written for that.
     statements.push(format!(
-        "SET NAMES utf8mb4, {zone}sql_mode = CONCAT_WS(',', \
+        "SET NAMES utf8mb4, @ferrovia_zone = @@SESSION.time_zone, {zone}sql_mode = CONCAT_WS(',', \
          REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')"
     ));
     Ok(statements)
+}
+
+/// Whether tables are looked for in the URL's database alone, where no catalog is given. Connector/J has two names for it;
+/// its default, and that of MariaDB's driver, is all databases.
+pub(crate) fn null_means_current(settings: &Settings) -> Result<bool> {
+    let database = settings.flag("nullDatabaseMeansCurrent")?;
+    Ok(database.or(settings.flag("nullCatalogMeansCurrent")?).unwrap_or(false))
 }
 
 /// The time zone that the settings want for the session, as the server takes it.

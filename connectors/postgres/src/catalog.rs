@@ -2,15 +2,21 @@
 
 use connect_core::error::{Error, Result};
 use connectors_jdbc::{
-    names::TableName,
-    source::{SourceConfig, database::Column, database::Order, tables::Found},
+    datetime::DAY,
+    names::{Quote, TableName},
+    source::{
+        SourceConfig,
+        database::{Column, Order},
+        statement::body,
+        tables::Found,
+    },
 };
 use tokio_postgres::{
-    Client, Row,
+    Row,
     types::{Kind, Type},
 };
 
-use crate::errors::error;
+use crate::{errors::error, session::Session};
 
 /// Type of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +43,17 @@ impl PgType {
         }
     }
 
+    /// The smallest difference between two times of the column, in microseconds.
+    fn step(&self) -> i64 {
+        match (Type::from_oid(self.oid), self.modifier) {
+            (Some(Type::DATE), _) => DAY,
+            (Some(Type::TIMESTAMP | Type::TIMESTAMPTZ), digits @ 0..=6) => {
+                10_i64.pow(6 - digits.unsigned_abs())
+            }
+            _ => 1,
+        }
+    }
+
     fn of(ty: &Type, modifier: i32) -> Self {
         let (element, is_enum) = match ty.kind() {
             Kind::Domain(base) => return Self::of(base, modifier),
@@ -48,7 +65,7 @@ impl PgType {
 }
 
 /// All tables of the schemas that the pattern allows, in alphabetical order.
-pub(crate) async fn tables(client: &Client, config: &SourceConfig) -> Result<Vec<Found>> {
+pub(crate) async fn tables(client: &Session, config: &SourceConfig) -> Result<Vec<Found>> {
     const SQL: &str = "SELECT n.nspname, c.relname, \
         CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'PARTITIONED TABLE' WHEN 'v' THEN 'VIEW' \
              WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE' END \
@@ -68,7 +85,7 @@ pub(crate) async fn tables(client: &Client, config: &SourceConfig) -> Result<Vec
 }
 
 /// The table of this qualified name.
-pub(crate) async fn table(client: &Client, qualified: &str) -> Result<TableName> {
+pub(crate) async fn table(client: &Session, qualified: &str) -> Result<TableName> {
     const SQL: &str = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         WHERE n.nspname || '.' || c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
@@ -82,7 +99,7 @@ pub(crate) async fn table(client: &Client, qualified: &str) -> Result<TableName>
 }
 
 /// The columns of a table, in order.
-pub(crate) async fn columns(client: &Client, table: &TableName) -> Result<Vec<Column<PgType>>> {
+pub(crate) async fn columns(client: &Session, table: &TableName) -> Result<Vec<Column<PgType>>> {
     // A domain stands for the type below it, however deep.
     const SQL: &str = "WITH RECURSIVE c AS (\
           SELECT a.attnum, a.attname, a.atttypid AS oid, a.atttypmod AS modifier, a.attnotnull AS required, \
@@ -114,6 +131,7 @@ pub(crate) async fn columns(client: &Client, table: &TableName) -> Result<Vec<Co
             nullable: row.get(3),
             auto_increment: row.get(4),
             order: ty.order(),
+            step: ty.step(),
             ty,
         }
     };
@@ -124,33 +142,121 @@ pub(crate) async fn columns(client: &Client, table: &TableName) -> Result<Vec<Co
         .collect())
 }
 
-/// The columns of a query. As pgjdbc's metadata: one that is a table's own is required if it is there; but in an outer
-/// join it may be null all the same.
-pub(crate) async fn query_columns(client: &Client, query: &str) -> Result<Vec<Column<PgType>>> {
+/// The columns of a query: their names, and the types of their values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Shape(Vec<(String, u32)>);
+
+/// What was found out of a query, as long as its columns are these.
+#[derive(Debug, Default)]
+pub(crate) struct Described {
+    query: String,
+    shape: Shape,
+    columns: Vec<Column<PgType>>,
+}
+
+impl Shape {
+    /// Whether all types are PostgreSQL's own.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.iter().all(|(_, oid)| Type::from_oid(*oid).is_some())
+    }
+}
+
+impl Described {
+    /// The columns of a query of this shape, if it is the one that was looked at.
+    pub(crate) fn columns(&self, query: &str, shape: &Shape) -> Option<Vec<Column<PgType>>> {
+        (self.query == query && self.shape == *shape).then(|| self.columns.clone())
+    }
+}
+
+/// What stands behind `FROM` to have one row of nulls in the columns `q.c1`, `q.c2`, ... of a query, which is not run.
+fn nulls(query: &str, count: usize) -> String {
+    let names = (1..=count).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
+    let query = body(query, Quote::Double);
+    format!("(SELECT) o LEFT JOIN (SELECT * FROM ({query}\n) i LIMIT 0) q ({names}) ON true")
+}
+
+/// The names of a query's columns. The query is planned, and not run.
+pub(crate) async fn names(session: &Session, query: &str) -> Result<Vec<String>> {
+    let sql = format!("SELECT * FROM ({}\n) q LIMIT 0", body(query, Quote::Double));
+    session.names(&sql).await.map_err(|e| error("preparing the query", e))
+}
+
+/// The shape of a query. In a transaction: what it reads stays as it is from here on.
+pub(crate) async fn shape(session: &Session, query: &str) -> Result<Shape> {
+    let names = names(session, query).await?;
+    if names.is_empty() {
+        return Ok(Shape::default());
+    }
+    let types = (1..=names.len()).map(|n| format!("pg_typeof(q.c{n})::oid"));
+    let types = types.collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT {types} FROM {}", nulls(query, names.len()));
+    let row = session.query_one(&sql, &[]).await.map_err(|e| error("preparing the query", e))?;
+    Ok(Shape(names.into_iter().enumerate().map(|(at, name)| (name, row.get(at))).collect()))
+}
+
+/// The columns of a query whose types are PostgreSQL's own.
+pub(crate) async fn plain_columns(
+    session: &Session,
+    query: &str,
+    shape: &Shape,
+) -> Result<Vec<Column<PgType>>> {
+    let Shape(named) = shape;
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = (1..=named.len()).map(|n| format!("q.c{n}")).collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT {list} FROM {}", nulls(query, named.len()));
+    let row = session.query_one(&sql, &[]).await.map_err(|e| error("preparing the query", e))?;
+    let names = named.iter().map(|(name, _)| name.as_str());
+    columns_of(session, query, names.zip(row.columns()).collect()).await
+}
+
+/// The columns of a query of this shape, in which types are not PostgreSQL's own: their definitions are looked up by the
+/// driver, on a session that ends with that.
+pub(crate) async fn described(
+    other: Session,
+    session: &Session,
+    query: &str,
+    shape: Shape,
+) -> Result<Described> {
+    let statement = other.prepared(body(query, Quote::Double)).await;
+    let statement = statement.map_err(|e| error("preparing the query", e))?;
+    let columns = statement.columns().iter().map(|column| (column.name(), column)).collect();
+    let columns = columns_of(session, query, columns).await?;
+    Ok(Described { query: query.to_owned(), shape, columns })
+}
+
+/// As pgjdbc's metadata: a column that is a table's own is required if it is there; but in an outer join it may be null
+/// all the same.
+async fn columns_of(
+    session: &Session,
+    query: &str,
+    found: Vec<(&str, &tokio_postgres::Column)>,
+) -> Result<Vec<Column<PgType>>> {
     const REQUIRED: &str = "SELECT attrelid, attnum FROM pg_catalog.pg_attribute \
         WHERE attrelid = ANY($1) AND attnum > 0 AND attnotnull";
-    let failed = |e| error("preparing the query", e);
-    let statement = client.prepare(query).await.map_err(failed)?;
     let outer = query.split_whitespace().any(|word| {
         ["left", "right", "full", "outer"].iter().any(|kind| word.eq_ignore_ascii_case(kind))
     });
-    let relations: Vec<u32> = statement.columns().iter().filter_map(|c| c.table_oid()).collect();
+    let relations: Vec<u32> = found.iter().filter_map(|(_, c)| c.table_oid()).collect();
     let required: Vec<(u32, i16)> = if outer || relations.is_empty() {
         Vec::new()
     } else {
-        let rows = client.query(REQUIRED, &[&relations]).await.map_err(failed)?;
+        let rows = session.query(REQUIRED, &[&relations]).await;
+        let rows = rows.map_err(|e| error("preparing the query", e))?;
         rows.into_iter().map(|row| (row.get(0), row.get(1))).collect()
     };
-    let column = |column: &tokio_postgres::Column| {
+    let column = |(name, column): (&str, &tokio_postgres::Column)| {
         let ty = PgType::of(column.type_(), column.type_modifier());
         let origin = column.table_oid().zip(column.column_id());
         Column {
-            name: column.name().to_owned(),
+            name: name.to_owned(),
             nullable: origin.is_none_or(|origin| !required.contains(&origin)),
             auto_increment: false,
             order: ty.order(),
+            step: ty.step(),
             ty,
         }
     };
-    Ok(statement.columns().iter().map(column).collect())
+    Ok(found.into_iter().map(column).collect())
 }

@@ -18,6 +18,7 @@ use tokio_postgres::{
 
 use crate::{
     errors::{HANDSHAKE, error},
+    session::Session,
     tls::{self, Mode, Tls},
 };
 
@@ -28,10 +29,6 @@ const CONNECT_TIMEOUT: u64 = 10;
 const LOGIN_TIMEOUT: u64 = 60;
 /// Idle time after which the kernel asks whether the server is still there, and how often it asks.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
-
-/// What the values that we read are written in; last, so that `options` cannot change it.
-const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 \
-                       -c bytea_output=hex";
 
 /// The driver's parameters that are honoured, and those that can be left aside without harm.
 pub(crate) const PARAMETERS: &[&str] = &[
@@ -95,7 +92,7 @@ pub(crate) const PARAMETERS: &[&str] = &[
 ];
 
 /// Connects to the first of the URL's hosts that answers and is of the wanted kind.
-pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
+pub(crate) async fn connect(settings: &Settings) -> Result<Session> {
     let plan = Plan::new(settings)?;
     let (client, connection) = settings.attempt(|| plan.connect()).await?;
     // The driver's own task: it moves bytes until the client is dropped.
@@ -104,7 +101,17 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
             tracing::debug!(%error, "connection to PostgreSQL ended");
         }
     });
-    Ok(client)
+    let schemas = settings.parameter("currentSchema");
+    let session = Session::new(client, schemas);
+    if let Some(schemas) = schemas {
+        // What is no list of names shows here, and not as an error of what is read or written.
+        let checked = session.run_alone("SELECT 1").await;
+        checked.map_err(|e| {
+            let e = error("setting up the session", e);
+            if e.is_retriable() { e } else { Error::config(format!("Invalid value {schemas} for the connection's parameter currentSchema: a list of schemas expected")).with_source(e) }
+        })?;
+    }
+    Ok(session)
 }
 
 /// Listens on a channel, on a connection of its own, which ends when nobody looks at the changes any more.
@@ -304,7 +311,10 @@ fn options(settings: &Settings) -> Result<Config> {
     config.keepalives(settings.flag("tcpKeepAlive")?.unwrap_or(true));
     config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
     config.channel_binding(channel_binding(settings)?);
-    config.options(startup(settings));
+    // Nothing of our own: a pooler may refuse it, or drop it without a word.
+    if let Some(options) = settings.parameter("options") {
+        config.options(options);
+    }
     Ok(config)
 }
 
@@ -322,32 +332,6 @@ fn channel_binding(settings: &Settings) -> Result<ChannelBinding> {
             return Err(invalid("channelBinding", text, why));
         }
     })
-}
-
-/// The options of the startup message.
-fn startup(settings: &Settings) -> String {
-    let mut options = String::from("-c client_min_messages=warning ");
-    if let Some(schema) = settings.parameter("currentSchema") {
-        options.push_str(&format!("-c search_path={} ", escape(schema)));
-    }
-    if let Some(more) = settings.parameter("options") {
-        options.push_str(more);
-        options.push(' ');
-    }
-    options.push_str(SESSION);
-    options
-}
-
-/// In the startup options a backslash escapes a blank or another backslash.
-fn escape(value: &str) -> String {
-    let mut escaped = String::with_capacity(value.len());
-    for character in value.chars() {
-        if character == '\\' || character.is_ascii_whitespace() {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
 }
 
 /// A number of seconds; none for 0, which means "for ever" to the JVM's driver.
@@ -408,11 +392,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn blanks_and_backslashes_in_startup_options_are_escaped() {
-        assert_eq!(escape(r#""My Schema",a\b"#), r#""My\ Schema",a\\b"#);
-    }
 
     #[test]
     fn parameters_are_named_once() {

@@ -81,9 +81,8 @@ fn kind(db: &DbError) -> ErrorKind {
         ("40" | "53" | "55" | "57" | "58", _) => ErrorKind::Busy,
         // A table or column that is gone may come back, or the next look at the tables takes it off the list.
         (_, "42P01" | "42703") => ErrorKind::Connection,
-        // A statement that a pooler or an ALTER TABLE took the ground from is prepared anew.
-        (_, "26000") => ErrorKind::Connection,
-        (_, "0A000") if db.routine() == Some("RevalidateCachedQuery") => ErrorKind::Connection,
+        // Of other programs behind the same pooler: a name that they gave, or took away.
+        (_, "26000" | "42P05") => ErrorKind::Connection,
         // Values do not end a session, so this one is about a startup option.
         ("22" | "23", _) if db.parsed_severity() == Some(Severity::Fatal) => ErrorKind::Refused,
         // Foreign keys, unique indexes, exclusion constraints.

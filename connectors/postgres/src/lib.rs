@@ -12,6 +12,8 @@ mod decode;
 mod errors;
 mod kind;
 mod params;
+mod running;
+mod session;
 mod sink;
 mod source;
 mod target;

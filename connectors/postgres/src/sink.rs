@@ -1,9 +1,7 @@
 //! What is written, and how.
 //!
-//! All rows of a statement come as one parameter a column, a `text[]`, and are cast to the columns' own types: the
-//! statement is prepared once, and whatever PostgreSQL reads from text fits.
-
-use std::collections::HashMap;
+//! All rows of a statement come as one parameter a column, a `text[]`, and are cast to the columns' own types: whatever
+//! PostgreSQL reads from text fits.
 
 use async_trait::async_trait;
 use connect_core::{
@@ -22,26 +20,24 @@ use connectors_jdbc::{
     source::keys::CalendarSystem,
     zone::Zone,
 };
-use tokio_postgres::{Client, Statement, error::SqlState, types::ToSql, types::Type};
+use tokio_postgres::error::SqlState;
 
 use crate::{
     connection,
     errors::{error, written},
     params::{Literals, Values},
+    session::{Parameter, Session},
     target::describe,
 };
 
 /// Longest name of a table or column, in bytes (`NAMEDATALEN - 1`); the database cuts longer ones.
 pub(crate) const MAX_NAME: usize = 63;
-/// Most statements that are kept.
-const STATEMENTS: usize = 200;
 
 /// A connection to PostgreSQL that is written.
 pub struct PostgresWriter {
-    client: Client,
+    client: Session,
     /// Schema of tables that are named without one.
     schema: String,
-    statements: HashMap<String, Statement>,
     /// The parameters; kept for their memory.
     values: Vec<Values>,
     repeated: bool,
@@ -50,20 +46,6 @@ pub struct PostgresWriter {
 impl PostgresWriter {
     async fn run(&self, sql: &str, doing: &'static str) -> Result<()> {
         self.client.batch_execute(sql).await.map_err(|e| error(doing, e))
-    }
-
-    async fn statement(&mut self, sql: String, parameters: usize) -> Result<Statement> {
-        if let Some(known) = self.statements.get(&sql) {
-            return Ok(known.clone());
-        }
-        let types = vec![Type::TEXT_ARRAY; parameters];
-        let prepared = self.client.prepare_typed(&sql, &types).await;
-        let prepared = prepared.map_err(|e| written("preparing a statement", false, e))?;
-        if self.statements.len() >= STATEMENTS {
-            self.statements.clear();
-        }
-        self.statements.insert(sql, prepared.clone());
-        Ok(prepared)
     }
 }
 
@@ -157,12 +139,11 @@ impl SinkDatabase for PostgresWriter {
 
     async fn connect(config: &SinkConfig) -> Result<Self> {
         let client = connection::connect(&config.connection).await?;
-        let row = client.query_one("SELECT current_schema()", &[]).await;
+        let row = client.one_alone("SELECT current_schema()::text", &[]).await;
         let schema: Option<String> = row.map_err(|e| error("setting up the session", e))?.get(0);
         Ok(Self {
             client,
             schema: schema.unwrap_or_else(|| "public".to_owned()),
-            statements: HashMap::new(),
             values: Vec::new(),
             repeated: false,
         })
@@ -202,9 +183,8 @@ impl SinkDatabase for PostgresWriter {
     }
 
     async fn define(&mut self, sql: &str) -> Result<()> {
-        // Plans of a table that has changed are made anew.
-        self.statements.clear();
-        self.run(sql, "changing a definition").await
+        let defined = self.client.run_alone(sql).await;
+        defined.map_err(|e| error("changing a definition", e))
     }
 
     /// Triggers of foreign keys and of users, unless they come before each row, run at a statement's end; an UPDATE takes
@@ -220,7 +200,7 @@ impl SinkDatabase for PostgresWriter {
 
     async fn begin(&mut self) -> Result<()> {
         self.repeated = false;
-        self.run("BEGIN", "starting a transaction").await
+        self.client.begin("", "").await.map_err(|e| error("starting a transaction", e))
     }
 
     async fn write(&mut self, write: &Write<'_>) -> Result<()> {
@@ -235,10 +215,9 @@ impl SinkDatabase for PostgresWriter {
                 write.cell(record, *bound, values)?;
             }
         }
-        let statement = self.statement(sql, count).await?;
-        let parameters: Vec<&(dyn ToSql + Sync)> =
+        let parameters: Vec<&dyn Parameter> =
             self.values[..count].iter().map(|values| values as _).collect();
-        if let Err(e) = self.client.execute(&statement, &parameters).await {
+        if let Err(e) = self.client.execute(&sql, &parameters).await {
             self.repeated = e.code() == Some(&SqlState::CARDINALITY_VIOLATION);
             return Err(written("writing rows", write.operation == Operation::Insert, e));
         }
@@ -265,7 +244,7 @@ impl SinkDatabase for PostgresWriter {
             // In brackets: the sign of a number comes after a cast.
             let probe = format!("SELECT ({})::{}", String::from_utf8(text).ok()?, bound.1.cast);
             // Whether the value can be read as the column's type: any error of it is the answer.
-            if self.client.batch_execute(&probe).await.is_err() {
+            if self.client.run_alone(&probe).await.is_err() {
                 return Some(bound.1.name.clone());
             }
         }
@@ -315,7 +294,7 @@ impl SinkDatabase for PostgresWriter {
             "UPDATE {table} SET next_offset = $1 \
              WHERE connector = $2 AND topic = $3 AND kafka_partition = $4 AND epoch = $5"
         );
-        let parameters: [&(dyn ToSql + Sync); 5] =
+        let parameters: [&dyn Parameter; 5] =
             [&row.next, &connector, &row.topic, &row.partition, &row.epoch];
         let stored = self.client.execute(&sql, &parameters).await;
         Ok(stored.map_err(|e| error("storing offsets", e))? == 1)

@@ -5,13 +5,13 @@ use connectors_jdbc::{
     names::TableName,
     sink::table::{Column, Fill, Kind, Limit, Table},
 };
-use tokio_postgres::{Client, Row, types::Type};
+use tokio_postgres::{Row, types::Type};
 
-use crate::{errors::error, sink::MAX_NAME, ties};
+use crate::{errors::error, session::Session, sink::MAX_NAME, ties};
 
 /// The columns of a table with its kind, as the JVM's driver calls it; none if there is no such table.
 pub(crate) async fn describe(
-    client: &Client,
+    client: &Session,
     table: &TableName,
 ) -> Result<Option<(String, Table)>> {
     // A domain takes what the type below it takes, and is cast to by its own name.

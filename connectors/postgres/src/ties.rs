@@ -1,10 +1,8 @@
 //! What makes rows of a PostgreSQL table depend on more than their key.
 
-use connect_core::error::{Error, Result};
+use crate::{errors::error, session::Session};
+use connect_core::error::Result;
 use connectors_jdbc::sink::table::Ties;
-use tokio_postgres::{Client, types::Type};
-
-use crate::errors::error;
 
 /// What the catalog says of a table, its partitions and the tables that inherit from it.
 pub(crate) struct Found {
@@ -28,7 +26,7 @@ const WITH: &str = "WITH RECURSIVE t AS (SELECT $1::oid AS oid UNION \
       FROM t JOIN pg_catalog.pg_index i ON i.indrelid = t.oid)";
 
 /// Looks at the catalog.
-pub(crate) async fn find(client: &Client, table: u32) -> Result<Found> {
+pub(crate) async fn find(client: &Session, table: u32) -> Result<Found> {
     let unique = format!("{WITH} SELECT x.names FROM x WHERE x.indrelid = $1 AND x.plain");
     let ties = format!(
         "{WITH} SELECT \
@@ -49,10 +47,8 @@ pub(crate) async fn find(client: &Client, table: u32) -> Result<Found> {
           current_setting('server_encoding') = 'UTF8'"
     );
     let failed = |e| error("looking up a table's indexes and constraints", e);
-    let table: &(dyn tokio_postgres::types::ToSql + Sync) = &table;
-    let unique = client.query_typed(&unique, &[(table, Type::OID)]).await.map_err(failed)?;
-    let rows = client.query_typed(&ties, &[(table, Type::OID)]).await.map_err(failed)?;
-    let row = rows.first().ok_or_else(|| Error::internal("the catalog has no answer"))?;
+    let unique = client.query(&unique, &[&table]).await.map_err(failed)?;
+    let row = client.query_one(&ties, &[&table]).await.map_err(failed)?;
     Ok(Found {
         unique: unique.iter().map(|row| row.get(0)).collect(),
         hidden_unique: row.get(0),

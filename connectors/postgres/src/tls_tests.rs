@@ -2,13 +2,13 @@
 
 use std::{fs, path::Path, process::Command, sync::LazyLock, time::Duration};
 
+use crate::session::Session;
 use connect_core::{
     config::{Properties, Resolve, Secret},
     error::{Error, ErrorKind},
 };
 use connectors_jdbc::{connection::Settings, url::JdbcUrl};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use tokio_postgres::Client;
 use xtask_servers::{Postgres, PostgresOptions};
 
 const PASSWORD: &str = "s3cret-word";
@@ -112,7 +112,7 @@ fn pem(name: &str) -> String {
     WORLD.dir.path().join(name).display().to_string()
 }
 
-async fn ok(settings: &Settings) -> Client {
+async fn ok(settings: &Settings) -> Session {
     crate::connection::connect(settings).await.unwrap_or_else(|e| panic!("{}", e.trace()))
 }
 
@@ -128,7 +128,7 @@ async fn refused(settings: &Settings) -> Error {
     error
 }
 
-async fn encrypted(client: &Client) -> bool {
+async fn encrypted(client: &Session) -> bool {
     let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
@@ -330,7 +330,7 @@ async fn the_session_is_as_the_settings_say() {
          -c%20timezone=Asia/Tokyo",
     ))
     .await;
-    client.query("SELECT id FROM here", &[]).await.unwrap();
+    client.run_alone("SELECT id FROM here").await.unwrap();
     let shown = [
         ("application_name", "it is"),
         ("statement_timeout", "7s"),
@@ -340,7 +340,7 @@ async fn the_session_is_as_the_settings_say() {
         ("client_min_messages", "warning"),
     ];
     for (name, expected) in shown {
-        let row = client.query_one(&format!("SHOW {name}"), &[]).await.unwrap();
+        let row = client.one_alone(&format!("SHOW {name}"), &[]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), expected, "{name}");
     }
     let name = ok(&secure("")).await.query_one("SHOW application_name", &[]).await.unwrap();

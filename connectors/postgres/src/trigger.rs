@@ -5,12 +5,9 @@ use connectors_jdbc::{
     names::{Quote, TableName},
     source::database::SourceDatabase,
 };
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 
-use crate::{
-    errors::error,
-    source::{PostgresReader, RELATIONS},
-};
+use crate::{errors::error, running::RELATIONS, session::Session, source::PostgresReader};
 
 /// Of the function, and the beginning of the triggers' names.
 const NAME: &str = "ferrovia_notify";
@@ -23,7 +20,7 @@ const BEGIN: &str =
 const BODY: &str = "BEGIN PERFORM pg_catalog.pg_notify(TG_ARGV[0], ''); RETURN NULL; END";
 
 /// Installs what is missing; where nothing is, no table is locked.
-pub(crate) async fn install(client: &Client, table: &TableName, channel: &str) -> Result<()> {
+pub(crate) async fn install(client: &Session, table: &TableName, channel: &str) -> Result<()> {
     let installed = match run(client, BEGIN).await {
         Ok(()) => missing(client, table, channel).await,
         Err(error) => Err(error),
@@ -32,7 +29,7 @@ pub(crate) async fn install(client: &Client, table: &TableName, channel: &str) -
     installed
 }
 
-async fn missing(client: &Client, table: &TableName, channel: &str) -> Result<()> {
+async fn missing(client: &Session, table: &TableName, channel: &str) -> Result<()> {
     // A trigger for each statement fires for the table that the statement names: a partition has one of its own.
     let sql = format!(
         "{RELATIONS} SELECT n.nspname, c.relname FROM r JOIN pg_catalog.pg_class c ON c.oid = r.oid \
@@ -51,7 +48,7 @@ async fn missing(client: &Client, table: &TableName, channel: &str) -> Result<()
     Ok(())
 }
 
-async fn create(client: &Client, table: &TableName, channel: &str) -> Result<()> {
+async fn create(client: &Session, table: &TableName, channel: &str) -> Result<()> {
     const KNOWN: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n \
         ON n.oid = p.pronamespace WHERE n.nspname = $1 AND p.proname = $2 AND p.pronargs = 0)";
     let quoting = Quote::Double.always();
@@ -84,6 +81,6 @@ fn trigger_name(channel: &str) -> String {
     name
 }
 
-async fn run(client: &Client, sql: &str) -> Result<()> {
+async fn run(client: &Session, sql: &str) -> Result<()> {
     client.batch_execute(sql).await.map_err(|e| error("installing a trigger", e))
 }

@@ -227,3 +227,34 @@ async fn notifications_are_refused() {
         assert!(error.contains(key) && error.contains("PostgreSQL"), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_urls_database_alone_where_null_means_current() {
+    sql("CREATE DATABASE m_other; CREATE TABLE m_other.m_current (id int PRIMARY KEY); \
+         CREATE TABLE m_current (id int PRIMARY KEY)");
+    let port = port();
+    let listed = async |parameters: &str, more: &[(&str, &str)]| {
+        let url = format!("jdbc:mysql://127.0.0.1:{port}/mysql-db-sync{parameters}");
+        let pairs = [
+            ("connection.url", url.as_str()),
+            ("table.include.list", ".*m_current"),
+            ("mode", "bulk"),
+        ];
+        let properties = properties(&[&pairs, more].concat());
+        let registry = Registry::default().source::<MySqlSource>();
+        let plugin = registry.find("MySqlSource", &properties).unwrap();
+        let Connected::Source(source) = plugin.connect(&properties).await.unwrap() else {
+            panic!()
+        };
+        let partitions = source.partitions().await.map_err(|e| e.to_string())?;
+        Ok::<_, String>(partitions.iter().map(Json::to_string).collect::<String>())
+    };
+    for parameters in ["?nullDatabaseMeansCurrent=true", "?nullCatalogMeansCurrent=true"] {
+        let found = listed(parameters, &[]).await.unwrap();
+        assert!(found.contains("mysql-db-sync.") && !found.contains("m_other"), "{found}");
+    }
+    let both = listed("?nullDatabaseMeansCurrent=false", &[]).await;
+    assert!(both.is_err_and(|e| e.contains("m_current")), "two tables of one name");
+    let other = listed("?nullDatabaseMeansCurrent=true", &[("catalog.pattern", "m_other")]).await;
+    assert!(other.unwrap().contains("m_other."));
+}

@@ -4,9 +4,11 @@
 
 mod commit_order;
 mod extremes;
+mod late;
 mod modes;
 mod moments;
 mod notify;
+mod pooled;
 mod sink;
 mod suite;
 mod types;
