@@ -9,6 +9,7 @@ pub mod database;
 mod ddl;
 mod json;
 pub mod keys;
+pub mod named;
 mod naming;
 mod numbers;
 pub mod plan;

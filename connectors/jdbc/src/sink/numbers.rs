@@ -6,7 +6,7 @@ use super::{
     cell::{Cells, Fit, Format, bits, form, misfit},
     json::number_text,
     table::Kind,
-    times::{date, of_day, time, timestamp},
+    times::{date, millis, of_day, time},
 };
 
 /// Digits that a number may have, and zeros: those of a `Decimal` with a scale of billions would fill the memory.
@@ -54,10 +54,7 @@ pub(super) fn integer(n: i64, kind: &Kind, format: &Format, out: &mut impl Cells
             Err(_) => return misfit("days since 1970 expected"),
         },
         Kind::Time { .. } => time(of_day(n)?, kind, format, out)?,
-        Kind::DateTime { .. } => match n.checked_mul(1000) {
-            Some(micros) => timestamp(micros, kind, format, out)?,
-            None => return misfit("milliseconds since 1970 expected"),
-        },
+        Kind::DateTime { .. } => millis(n, kind, format, out)?,
         _ => return form(digits, kind, format, out, "a number"),
     }
     Ok(())
@@ -74,6 +71,9 @@ pub(super) fn float(n: f64, text: &str, kind: &Kind, format: &Format, out: &mut 
             }
             out.number(&format!("{n:e}"));
         }
+        // Numbers with a limit may be none, but not without end.
+        Kind::Decimal(None, _) if !n.is_finite() && format.infinity => out.text(text),
+        Kind::Decimal(..) if n.is_nan() && format.infinity => out.text(text),
         Kind::Decimal(..) | Kind::Integer(..) if !n.is_finite() => {
             return misfit("not a finite number");
         }
