@@ -1,7 +1,7 @@
 //! The rows that are measured, as PostgreSQL sends them.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use connectors_jdbc::sink::table::{Column as Target, Kind, Limit};
+use connectors_jdbc::sink::table::{Column as Target, Fill, Kind, Limit};
 
 /// Microseconds from PostgreSQL's epoch to 2021-01-01.
 const START: i64 = 662_774_400_000_000;
@@ -121,7 +121,17 @@ impl Shape {
             let (kind, declared) = ty.target();
             let (name, declared, cast) = (name.clone(), declared.to_owned(), String::new());
             let exact = matches!(ty, Type::Id);
-            Target { name, kind, declared, cast, exact, nullable: !exact }
+            Target {
+                name,
+                kind,
+                declared,
+                cast,
+                exact,
+                nullable: !exact,
+                fill: Fill::Null,
+                certain: usize::MAX,
+                attributes: String::new(),
+            }
         };
         self.columns.iter().map(target).collect()
     }

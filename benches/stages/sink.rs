@@ -15,8 +15,8 @@ use connectors_jdbc::{
     sink::{
         JdbcSink, SinkConfig,
         cell::{Cells, Format},
-        database::{Inferred, OffsetRow, SinkDatabase, Write},
-        table::Table,
+        database::{AtOnce, Inferred, OffsetRow, Operation, SinkDatabase, Write},
+        table::{Column, Table, Ties},
     },
 };
 use connectors_mysql::bench::{MySqlWriter, statement};
@@ -35,7 +35,9 @@ pub(crate) fn stage(
     shape: &Shape,
     records: Vec<Record>,
 ) -> Result<()> {
-    TABLE.set(Table { columns: shape.target(), view: false });
+    let unique = vec![vec!["id".to_owned()]];
+    let ties = Ties { unique, ..Ties::default() };
+    TABLE.set(Table { columns: shape.target(), ties, ..Table::default() });
     let config: SinkConfig = parse(&properties(&[
         ("connection.url", "jdbc:mysql://127.0.0.1/mysql-db-sync"),
         ("insert.mode", "upsert"),
@@ -63,7 +65,8 @@ impl SinkDatabase for Nowhere {
     const QUOTE: Quote = MySqlWriter::QUOTE;
     const PARAMETERS: &'static [&'static str] = MySqlWriter::PARAMETERS;
     const TABLE_OPTIONS: &'static str = MySqlWriter::TABLE_OPTIONS;
-    const KEY_TEXT: Option<&'static str> = MySqlWriter::KEY_TEXT;
+    const BINARY_OPTIONS: &'static str = MySqlWriter::BINARY_OPTIONS;
+    const EXACT_KEY: bool = MySqlWriter::EXACT_KEY;
 
     async fn connect(_: &SinkConfig) -> Answer<Self> {
         Ok(Self { sql: Vec::new() })
@@ -77,8 +80,11 @@ impl SinkDatabase for Nowhere {
     fn table(&self, mut parts: Vec<String>, _: &SinkConfig) -> Answer<TableName> {
         Ok(TableName { schema: "bench".to_owned(), name: parts.pop().unwrap_or_default() })
     }
-    async fn describe(&mut self, _: &TableName, _: &SinkConfig) -> Answer<Option<Table>> {
-        Ok(Some(TABLE.with_borrow(Clone::clone)))
+    async fn describe(&mut self, _: &TableName) -> Answer<Option<(String, Table)>> {
+        Ok(Some(("TABLE".to_owned(), TABLE.with_borrow(Clone::clone))))
+    }
+    fn at_once(operation: Operation, table: &Table) -> AtOnce {
+        MySqlWriter::at_once(operation, table)
     }
     async fn define(&mut self, _: &str) -> Answer<()> {
         Ok(())
@@ -117,8 +123,8 @@ impl SinkDatabase for Nowhere {
     fn inferred(inferred: Inferred) -> &'static str {
         MySqlWriter::inferred(inferred)
     }
-    fn widened(name: &str, ty: &str, nullable: bool) -> String {
-        MySqlWriter::widened(name, ty, nullable)
+    fn widened(name: &str, ty: &str, column: &Column) -> String {
+        MySqlWriter::widened(name, ty, column)
     }
     fn literals(out: &mut Vec<u8>) -> impl Cells {
         MySqlWriter::literals(out)

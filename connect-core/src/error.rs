@@ -14,12 +14,28 @@ pub enum ErrorKind {
     Config,
     /// A record cannot be read, converted or written; other records may be fine.
     Data,
-    /// The external system cannot be reached or refuses for now.
+    /// The external system cannot be reached, or the connection to it is no longer usable.
     Connection,
+    /// The external system answers, but cannot do it now: a lock, a full disk, a limit on its resources. Not about a record,
+    /// unless other records pass.
+    Busy,
+    /// A record stands against what is stored now: the row that it refers to is missing, or another row holds its unique
+    /// value. That may pass without anybody's doing; if it does not, it is the record's fault.
+    Conflict,
     /// The external system refuses for good: a missing table, a missing permission, a bad statement.
     Refused,
+    /// The external system refuses what was written, and its answer does not say whether a record is at fault or
+    /// everything would be refused: whether other records pass tells.
+    Rejected,
     /// A bug on our side.
     Internal,
+}
+
+impl ErrorKind {
+    /// Whether the same call may go well later, unless the error says otherwise.
+    fn is_retriable(self) -> bool {
+        matches!(self, Self::Connection | Self::Busy | Self::Conflict)
+    }
 }
 
 /// Error of every fallible call of a plugin, a converter or a transport.
@@ -34,9 +50,10 @@ struct Inner {
 }
 
 impl Error {
-    /// Creates an error. One of kind [`ErrorKind::Connection`] is retriable unless said otherwise.
+    /// Creates an error. One of kind [`ErrorKind::Connection`], [`ErrorKind::Busy`] or [`ErrorKind::Conflict`] is retriable
+    /// unless said otherwise.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        let retriable = kind == ErrorKind::Connection;
+        let retriable = kind.is_retriable();
         Self(Box::new(Inner {
             kind,
             retriable,
@@ -81,6 +98,13 @@ impl Error {
     #[must_use]
     pub fn retriable(mut self, retriable: bool) -> Self {
         self.0.retriable = retriable;
+        self
+    }
+    /// Changes the kind, and whether the error is retriable to what is usual for that kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self.0.retriable = kind.is_retriable();
         self
     }
     /// Adds context: a table, a topic, an offset; never a secret.

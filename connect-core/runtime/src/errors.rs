@@ -24,6 +24,8 @@ use crate::config::{ConnectorConfig, QueueConfig, Tolerance};
 
 /// First pause between attempts (`RetryWithToleranceOperator.RETRIES_DELAY_MIN_MS`).
 const FIRST_DELAY: Duration = Duration::from_millis(300);
+/// Shortest time between two log lines that count records which were passed over.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Where a record failed (`org.apache.kafka.connect.runtime.errors.Stage`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,44 @@ pub(crate) struct ErrorPolicy {
     task: u32,
     classes: Classes,
     queue: Option<DeadLetterQueue>,
+    passed_over: PassedOver,
+}
+
+/// Counts the records that were passed over, so that none is without a line in the log.
+#[derive(Debug, Default)]
+struct PassedOver {
+    total: u64,
+    /// Of these, how many the log does not count yet.
+    unsaid: u64,
+    said_at: Option<Instant>,
+}
+
+impl PassedOver {
+    /// Counts one more; the number to log, if it is time for that.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.total += 1;
+        self.unsaid += 1;
+        if self.said_at.is_some_and(|at| now < at + COUNT_INTERVAL) {
+            return None;
+        }
+        self.said_at = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+impl Drop for ErrorPolicy {
+    /// Logs what was not counted yet: the task ends.
+    fn drop(&mut self) {
+        if self.passed_over.unsaid > 0 {
+            tracing::warn!(
+                connector = self.connector,
+                task = self.task,
+                records = self.passed_over.unsaid,
+                total = self.passed_over.total,
+                "records were passed over (errors.tolerance=all)"
+            );
+        }
+    }
 }
 
 /// Names of what a record goes through, for the headers of the dead letter queue.
@@ -217,6 +257,7 @@ impl ErrorPolicy {
             task,
             classes,
             queue: DeadLetterQueue::open(transport, &client_id, queue, client).await?,
+            passed_over: PassedOver::default(),
         })
     }
 
@@ -260,6 +301,13 @@ impl ErrorPolicy {
                 }
             }
             .with_source(error));
+        }
+        if let Some(records) = self.passed_over.add(Instant::now()) {
+            tracing::warn!(
+                connector = self.connector, task = self.task, stage = stage.name(), records,
+                total = self.passed_over.total, dead_letters = self.queue.is_some(),
+                error = %error, "records were passed over (errors.tolerance=all); this is the last one's error"
+            );
         }
         Ok(())
     }
@@ -340,6 +388,18 @@ mod tests {
         }
         assert!((150..=300).contains(&pauses[0]), "{pauses:?}");
         assert!(pauses.len() > 8 && pauses.iter().all(|pause| *pause <= 1_000), "{pauses:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passed_over_records_are_counted_in_few_lines() {
+        let mut counted = PassedOver::default();
+        let mut said = Vec::new();
+        for _ in 0..100 {
+            said.extend(counted.add(Instant::now()));
+            tokio::time::advance(Duration::from_millis(250)).await;
+        }
+        assert_eq!(said, [1, 40, 40]);
+        assert_eq!((counted.total, counted.unsaid), (100, 19));
     }
 
     #[tokio::test]

@@ -7,7 +7,10 @@ use connectors_jdbc::connection::{Settings, cause, invalid};
 use mysql_async::{Conn, DriverError, OptsBuilder, prelude::Queryable};
 use tokio::time::timeout;
 
-use crate::tls::{self, Mode, Tls};
+use crate::{
+    errors::error,
+    tls::{Mode, Tls},
+};
 
 const DEFAULT_PORT: u16 = 3306;
 /// Statements stay below this, whatever the server would take: larger ones cost memory and win nothing.
@@ -100,6 +103,8 @@ pub(crate) struct Connection {
     pub(crate) database: String,
     /// Whether the server is MariaDB, whatever the URL calls it.
     pub(crate) mariadb: bool,
+    /// A collation that tells apart all texts, also those that differ by blanks at their end.
+    pub(crate) exact_collation: &'static str,
 }
 
 /// Connects to the first of the URL's hosts that answers. With `utc` the session's time zone is UTC, without it the
@@ -177,6 +182,19 @@ impl Plan {
             .await
             .map_err(failed)?;
         let (packet, database, version) = row.unwrap_or((1 << 20, None, String::new()));
+        // MySQL has one since 8.0.17, MariaDB another; the last takes texts for equal that differ by blanks at their end.
+        let collation: Option<String> = conn
+            .query_first(
+                "SELECT COLLATION_NAME FROM information_schema.COLLATIONS \
+                 WHERE COLLATION_NAME IN ('utf8mb4_0900_bin', 'utf8mb4_nopad_bin') LIMIT 1",
+            )
+            .await
+            .map_err(failed)?;
+        let exact_collation = match collation.as_deref() {
+            Some("utf8mb4_0900_bin") => "utf8mb4_0900_bin",
+            Some(_) => "utf8mb4_nopad_bin",
+            None => "utf8mb4_bin",
+        };
         // A packet has a header, and the server counts it.
         let max_packet = usize::try_from(packet).unwrap_or(usize::MAX).saturating_sub(1024);
         Ok(Connection {
@@ -185,6 +203,7 @@ impl Plan {
             max_packet,
             database: database.unwrap_or_default(),
             mariadb: version.to_ascii_lowercase().contains("mariadb"),
+            exact_collation,
         })
     }
 
@@ -240,7 +259,7 @@ fn session(settings: &Settings, utc: bool) -> Result<Vec<String>> {
     // the server's default: literals are written for that.
     statements.push(format!(
         "SET NAMES utf8mb4, {zone}sql_mode = CONCAT_WS(',', \
-         REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES')"
+         REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')"
     ));
     Ok(statements)
 }
@@ -353,93 +372,6 @@ fn split(text: &str) -> Vec<&str> {
     }
     parts.push(&text[start..]);
     parts
-}
-
-/// What the error means: one of the connection or the moment, one of the data, or a refusal.
-pub(crate) fn error(doing: &'static str, error: mysql_async::Error) -> Error {
-    let mysql_async::Error::Server(server) = &error else {
-        return driver(&error).context("doing", doing).with_source(error);
-    };
-    let (code, message) = (server.code, format!("MySQL refused: {}", server.message));
-    let refused = match code {
-        // Shutting down, killed, out of connections or memory, read-only after a fail-over, locks.
-        1037..=1041
-        | 1053
-        | 1077..=1080
-        | 1094
-        | 1152
-        | 1158..=1161
-        | 1180
-        | 1203
-        | 1205
-        | 1206
-        | 1213
-        | 1226
-        | 1290
-        | 1317
-        | 1412
-        | 1614
-        | 1792
-        | 1836
-        | 1927
-        | 1969
-        | 3024
-        | 3032 => Error::connection(message),
-        // The table or one of its columns is gone: it is looked up anew.
-        1054 | 1136 | 1146 => Error::connection(message),
-        // Nulls, duplicates, ranges, formats, lengths, constraints.
-        1048
-        | 1062
-        | 1138
-        | 1153
-        | 1169
-        | 1216
-        | 1217
-        | 1263..=1265
-        | 1292
-        | 1300
-        | 1364
-        | 1366
-        | 1367
-        | 1406
-        | 1411
-        | 1416
-        | 1451
-        | 1452
-        | 1525
-        | 1557
-        | 1586
-        | 1690
-        | 3140
-        | 3141
-        | 3819
-        | 3903
-        | 4025
-        | 4078 => Error::data(message),
-        _ => Error::refused(message),
-    };
-    refused.context("doing", doing).context("code", code).with_source(error)
-}
-
-/// An error that is not the server's.
-fn driver(error: &mysql_async::Error) -> Error {
-    use mysql_async::Error::Driver;
-    if let Some(cause) = cause::<rustls::Error>(error) {
-        return Error::refused(format!("No TLS connection to MySQL: {cause}"));
-    }
-    match error {
-        Driver(DriverError::NoClientSslFlagFromServer) => tls::no_tls(),
-        // How one logs in does not change by trying again.
-        Driver(
-            DriverError::UnknownAuthPlugin { .. }
-            | DriverError::MysqlOldPasswordDisabled
-            | DriverError::CleartextPluginDisabled,
-        ) => Error::refused(format!("Cannot log in to MySQL: {error}")),
-        Driver(DriverError::PacketTooLarge) => {
-            Error::data("A statement is larger than the connection takes")
-        }
-        _ => Error::connection("cannot reach MySQL"),
-    }
 }
 
 #[cfg(test)]

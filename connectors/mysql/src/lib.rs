@@ -4,11 +4,13 @@
 pub mod bench;
 mod connection;
 mod decode;
+mod errors;
 mod kind;
 mod literal;
 mod sink;
 mod source;
 mod target;
+mod ties;
 mod tls;
 #[cfg(test)]
 mod tls_tests;

@@ -17,9 +17,9 @@ use connectors_jdbc::{
     sink::{
         SinkConfig,
         cell::{Cells, Format},
-        database::{Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
+        database::{AtOnce, Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
         named::{bits_length, debezium},
-        table::Table,
+        table::{Column, Table},
     },
     source::keys::CalendarSystem,
     zone::Zone,
@@ -27,7 +27,8 @@ use connectors_jdbc::{
 use mysql_async::prelude::Queryable;
 
 use crate::{
-    connection::{self, Connection, error},
+    connection::{self, Connection},
+    errors::{error, written},
     literal::Literals,
     target::{describe, is_spatial},
 };
@@ -37,15 +38,46 @@ pub struct MySqlWriter {
     connection: Connection,
     /// The statement that was not sent yet.
     sql: Vec<u8>,
+    /// Whether that statement adds rows, and whether it checks that it meets none but those of its keys.
+    nature: Nature,
     /// Whether a transaction has begun.
     began: bool,
 }
 
-/// The error of a statement that writes: bad data may be mended where it is, so that trying again is worth it.
-fn refused(doing: &'static str, e: mysql_async::Error) -> Error {
-    let error = error(doing, e);
-    if error.kind() == ErrorKind::Data { error.retriable(true) } else { error }
+/// What the errors of a statement can be about.
+#[derive(Debug, Clone, Copy, Default)]
+struct Nature {
+    adds: bool,
+    guarded: bool,
 }
+
+impl Nature {
+    fn of(write: &Write<'_>) -> Self {
+        Self {
+            adds: write.operation == Operation::Insert,
+            guarded: write.operation == Operation::Upsert && write.may_meet_other_rows(),
+        }
+    }
+
+    fn error(self, doing: &'static str, e: mysql_async::Error) -> Error {
+        /// What [`MET`] raises.
+        const SUBQUERY: u16 = 1242;
+        match &e {
+            mysql_async::Error::Server(server) if self.guarded && server.code == SUBQUERY => {
+                Error::new(
+                    ErrorKind::Conflict,
+                    "another row has a value of this record in a unique index that is not the one of pk.fields",
+                )
+                .context("doing", doing)
+                .with_source(e)
+            }
+            _ => written(doing, self.adds, e),
+        }
+    }
+}
+
+/// An error, where an upsert has met another row than that of its key.
+const MET: &str = "(SELECT 1 UNION ALL SELECT 2)";
 
 /// The zone of the session, in which values of the type TIMESTAMP are read: the one that the settings force, else UTC.
 fn session_zone(config: &SinkConfig) -> Result<Zone> {
@@ -63,7 +95,7 @@ impl MySqlWriter {
         self.start().await?;
         let written = self.connection.conn.query_drop(&self.sql[..]).await;
         self.sql.clear();
-        written.map_err(|e| refused("writing rows", e))
+        written.map_err(|e| self.nature.error("writing rows", e))
     }
 
     async fn start(&mut self) -> Result<()> {
@@ -81,10 +113,11 @@ impl MySqlWriter {
         write: &Write<'_>,
         Around { head, columns, tail }: &Around<'_>,
     ) -> Result<()> {
-        let mut count = 0;
+        let (mut count, nature) = (0, Nature::of(write));
         for record in write.records {
             if count == 0 {
                 self.flush().await?;
+                self.nature = nature;
                 self.sql.extend_from_slice(head.as_bytes());
             } else {
                 self.sql.push(b',');
@@ -125,13 +158,14 @@ impl MySqlWriter {
     /// `UPDATE`, a statement for each row.
     async fn updates(&mut self, write: &Write<'_>) -> Result<()> {
         let (keys, others): (Vec<Bound<'_>>, Vec<Bound<'_>>) =
-            write.columns.iter().partition(|(mapped, _)| mapped.key);
+            (write.keys().copied().collect(), write.others().copied().collect());
         if others.is_empty() {
             return Ok(());
         }
         let table = write.table.quoted(write.config.quoting(Quote::Backtick));
         for record in write.records {
             self.flush().await?;
+            self.nature = Nature::default();
             self.sql.extend_from_slice(format!("UPDATE {table} SET ").as_bytes());
             assignments(write, record, &others, b",", &mut self.sql)?;
             self.sql.extend_from_slice(b" WHERE ");
@@ -181,13 +215,19 @@ fn on_duplicate(write: &Write<'_>) -> String {
     let mut set: Vec<&Bound<'_>> = write.others().collect();
     if set.is_empty() {
         // With nothing but keys the row is left as it is.
-        set = write.columns.iter().collect();
+        set = write.inserted().collect();
     }
-    let set = set
-        .into_iter()
-        .map(|bound| name(write, bound))
-        .map(|name| format!("{name}=VALUES({name})"));
-    format!(" ON DUPLICATE KEY UPDATE {}", set.collect::<Vec<_>>().join(","))
+    let set = set.into_iter().map(|bound| name(write, bound));
+    let mut set: Vec<String> = set.map(|name| format!("{name}=VALUES({name})")).collect();
+    // The server updates the row of whichever unique index it finds the conflict in. Of another than that of the key it
+    // would change a row that has nothing to do with the record.
+    if let Some(first) = write.keys().next().filter(|_| write.may_meet_other_rows()) {
+        let first = name(write, first);
+        let same = write.keys().map(|bound| name(write, bound));
+        let same: Vec<String> = same.map(|name| format!("{name}<=>VALUES({name})")).collect();
+        set.insert(0, format!("{first}=IF(IF({},1,{MET})=1,{first},{first})", same.join(" AND ")));
+    }
+    format!(" ON DUPLICATE KEY UPDATE {}", set.join(","))
 }
 
 /// What a statement has around its rows, and which columns these have.
@@ -205,12 +245,17 @@ impl<'w> Around<'w> {
             let head = format!("DELETE FROM {table} WHERE ({}) IN (", names(write, &columns));
             return Self { head, columns: Cow::Owned(columns), tail: ")".to_owned() };
         }
-        let head = format!("INSERT INTO {table} ({}) VALUES ", names(write, write.columns));
+        let all = write.inserted().count() == write.columns.len();
+        let columns = match all {
+            true => Cow::Borrowed(write.columns),
+            false => Cow::Owned(write.inserted().copied().collect()),
+        };
+        let head = format!("INSERT INTO {table} ({}) VALUES ", names(write, &columns));
         let tail = match write.operation {
             Operation::Upsert => on_duplicate(write),
             _ => String::new(),
         };
-        Self { head, columns: Cow::Borrowed(write.columns), tail }
+        Self { head, columns, tail }
     }
 }
 
@@ -256,13 +301,13 @@ impl SinkDatabase for MySqlWriter {
     const QUOTE: Quote = Quote::Backtick;
     const PARAMETERS: &'static [&'static str] = connection::PARAMETERS;
     const TABLE_OPTIONS: &'static str = " DEFAULT CHARACTER SET utf8mb4";
-    /// 255 characters of four bytes fit every index.
-    const KEY_TEXT: Option<&'static str> = Some("VARCHAR(255)");
+    const BINARY_OPTIONS: &'static str = " DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+    const EXACT_KEY: bool = false;
 
     async fn connect(config: &SinkConfig) -> Result<Self> {
         let utc = session_zone(config)?.is_utc();
         let connection = connection::connect(&config.connection, utc).await?;
-        Ok(Self { connection, sql: Vec::new(), began: false })
+        Ok(Self { connection, sql: Vec::new(), nature: Nature::default(), began: false })
     }
 
     fn is_closed(&self) -> bool {
@@ -294,14 +339,22 @@ impl SinkDatabase for MySqlWriter {
         Ok(TableName { schema, name })
     }
 
-    async fn describe(&mut self, name: &TableName, config: &SinkConfig) -> Result<Option<Table>> {
-        let found = describe(&mut self.connection, name).await?;
-        Ok(found.filter(|(kind, _)| config.takes(kind)).map(|(_, table)| table))
+    async fn describe(&mut self, name: &TableName) -> Result<Option<(String, Table)>> {
+        describe(&mut self.connection, name).await
     }
 
     async fn define(&mut self, sql: &str) -> Result<()> {
         let defined = self.connection.conn.query_drop(sql).await;
         defined.map_err(|e| error("changing a definition", e))
+    }
+
+    /// The server takes the rows of an INSERT one after the other, with everything that they bring about; those of a DELETE
+    /// in the order of an index.
+    fn at_once(operation: Operation, table: &Table) -> AtOnce {
+        match operation {
+            Operation::Delete if table.ties.acts => AtOnce::One,
+            _ => AtOnce::Any,
+        }
     }
 
     async fn begin(&mut self) -> Result<()> {
@@ -326,7 +379,7 @@ impl SinkDatabase for MySqlWriter {
                 .conn
                 .query_drop("COMMIT")
                 .await
-                .map_err(|e| refused("committing", e));
+                .map_err(|e| written("committing", false, e));
         }
         if self.sql.is_empty() {
             return Ok(());
@@ -334,7 +387,7 @@ impl SinkDatabase for MySqlWriter {
         // One statement: it commits by itself, in one round trip.
         let written = self.connection.conn.query_drop(&self.sql[..]).await;
         self.sql.clear();
-        written.map_err(|e| refused("writing rows", e))
+        written.map_err(|e| self.nature.error("writing rows", e))
     }
 
     async fn rollback(&mut self) -> Result<()> {
@@ -446,6 +499,29 @@ impl SinkDatabase for MySqlWriter {
         ty.to_owned()
     }
 
+    /// All columns of an index have 3072 bytes, at most four a character; and blanks at the end count.
+    fn key_type(&self, ty: &str, columns: usize) -> Option<String> {
+        const INDEX: usize = 3072;
+        let share = INDEX / columns.max(1);
+        match ty {
+            "TEXT" | "LONGTEXT" | "VARCHAR(256)" => {
+                let collation = self.connection.exact_collation;
+                let length = (share / 4).min(255);
+                Some(format!("VARCHAR({length}) CHARACTER SET utf8mb4 COLLATE {collation}"))
+            }
+            "VARBINARY(1024)" | "LONGBLOB" => Some(format!("VARBINARY({})", share.min(1024))),
+            _ => None,
+        }
+    }
+
+    /// Long texts, bytes and documents take an expression, and no literal.
+    fn default(ty: &str, literal: String) -> String {
+        match ty {
+            "TEXT" | "LONGTEXT" | "LONGBLOB" | "JSON" => format!("({literal})"),
+            _ => literal,
+        }
+    }
+
     fn inferred(inferred: Inferred) -> &'static str {
         match inferred {
             Inferred::Boolean => "TINYINT",
@@ -462,8 +538,10 @@ impl SinkDatabase for MySqlWriter {
         }
     }
 
-    fn widened(name: &str, ty: &str, nullable: bool) -> String {
-        format!("MODIFY COLUMN {name} {ty} {}", if nullable { "NULL" } else { "NOT NULL" })
+    /// What the definition does not name would be lost.
+    fn widened(name: &str, ty: &str, column: &Column) -> String {
+        let null = if column.nullable { "NULL" } else { "NOT NULL" };
+        format!("MODIFY COLUMN {name} {ty} {null}{}", column.attributes)
     }
 
     fn literals(out: &mut Vec<u8>) -> impl Cells {

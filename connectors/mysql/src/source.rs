@@ -21,8 +21,9 @@ use mysql_async::{Conn, prelude::Queryable};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    connection::{self, error, null_means_current},
+    connection::{self, null_means_current},
     decode::Decoder,
+    errors::error,
     kind::{Driver, Kind, columns},
     literal,
 };

@@ -3,14 +3,14 @@
 use connect_core::error::Result;
 use connectors_jdbc::{
     names::TableName,
-    sink::table::{Column, Kind, Limit, Table},
+    sink::table::{Column, Fill, Kind, Limit, Table},
 };
 use mysql_async::{
     Row,
     prelude::{FromRow, Queryable},
 };
 
-use crate::connection::{Connection, error};
+use crate::{connection::Connection, errors::error, literal, ties};
 
 /// A row of `information_schema.COLUMNS`.
 struct Found {
@@ -24,6 +24,11 @@ struct Found {
     scale: Option<i32>,
     digits: Option<u32>,
     relation: String,
+    charset: Option<String>,
+    octets: Option<u64>,
+    default: Option<String>,
+    extra: String,
+    comment: String,
 }
 
 impl FromRow for Found {
@@ -40,6 +45,11 @@ impl FromRow for Found {
                 scale: row.take(7)?,
                 digits: row.take(8)?,
                 relation: row.take(9)?,
+                charset: row.take(10)?,
+                octets: row.take(11)?,
+                default: row.take(12)?,
+                extra: row.take(13)?,
+                comment: row.take(14)?,
             })
         })();
         found.ok_or(mysql_async::FromRowError(row))
@@ -52,7 +62,8 @@ pub(crate) async fn describe(
     table: &TableName,
 ) -> Result<Option<(String, Table)>> {
     const COLUMNS: &str = "SELECT c.COLUMN_NAME, c.DATA_TYPE, c.COLUMN_TYPE, c.IS_NULLABLE, c.COLLATION_NAME, \
-          c.CHARACTER_MAXIMUM_LENGTH, c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, t.TABLE_TYPE \
+          c.CHARACTER_MAXIMUM_LENGTH, c.NUMERIC_PRECISION, c.NUMERIC_SCALE, c.DATETIME_PRECISION, t.TABLE_TYPE, \
+          c.CHARACTER_SET_NAME, c.CHARACTER_OCTET_LENGTH, c.COLUMN_DEFAULT, c.EXTRA, c.COLUMN_COMMENT \
         FROM information_schema.COLUMNS c JOIN information_schema.TABLES t \
           ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME \
         WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION";
@@ -67,23 +78,80 @@ pub(crate) async fn describe(
         true => conn.exec(JSON, key).await.map_err(failed)?,
         false => Vec::new(),
     };
+    let found_ties = ties::find(conn, table, &relation).await;
+    let ties = found_ties.map_err(|e| e.context("table", table.qualified()))?;
+    let mariadb = *mariadb;
     let column = |found: Found| {
         let kind = if json.contains(&found.name) { Kind::Json } else { kind(&found) };
         let exact = match &kind {
             Kind::Text(_) | Kind::Labels(_) | Kind::Other => {
-                found.collation.as_deref().is_some_and(|collation| collation.ends_with("_bin"))
+                found.collation.as_deref().is_some_and(is_exact)
             }
             Kind::Float { .. } | Kind::Json | Kind::Time { .. } | Kind::DateTime { .. } => false,
             _ => true,
         };
         let nullable = found.nullable.eq_ignore_ascii_case("YES");
+        // Of another character set, some characters are missing.
+        let unicode = found.charset.as_deref().is_none_or(|name| name == "utf8mb4");
+        let certain = match &kind {
+            Kind::Text(_) if unicode => usize::MAX,
+            Kind::Integer(..) | Kind::Decimal(..) | Kind::Uuid | Kind::Boolean => usize::MAX,
+            Kind::Binary(_) if !is_spatial(&found.ty) && found.ty != "vector" => usize::MAX,
+            _ => 0,
+        };
+        let (fill, attributes) = (fill(&found), attributes(&found, mariadb));
         let (name, declared) = (found.name, found.declared);
-        Column { name, kind, declared, cast: String::new(), exact, nullable }
+        let cast = String::new();
+        Column { name, kind, declared, cast, exact, nullable, fill, certain, attributes }
     };
     let columns = rows.into_iter().map(column).collect();
     let view = relation.contains("VIEW");
     let kind = if view { "VIEW" } else { "TABLE" };
-    Ok(Some((kind.to_owned(), Table { columns, view })))
+    Ok(Some((kind.to_owned(), Table { columns, view, name_limit: None, ties })))
+}
+
+/// Whether a collation takes texts for equal only if they are, also in blanks at their end.
+fn is_exact(collation: &str) -> bool {
+    let collation = collation.to_ascii_lowercase();
+    collation == "binary" || collation.ends_with("_nopad_bin") || collation.ends_with("_0900_bin")
+}
+
+fn fill(found: &Found) -> Fill {
+    let extra = found.extra.to_ascii_lowercase();
+    let default = found.default.as_deref().unwrap_or_default().to_ascii_lowercase();
+    if extra.contains(" generated") || extra.contains("invisible generated") {
+        Fill::Generated
+    } else if extra.contains("auto_increment")
+        || extra.contains("on update")
+        || default.contains("nextval(")
+    {
+        Fill::Counted
+    } else if found.default.is_some() && default != "null" {
+        Fill::Default
+    } else {
+        Fill::Null
+    }
+}
+
+/// What a new definition has to repeat of the old one: default, collation, comment.
+fn attributes(found: &Found, mariadb: bool) -> String {
+    let mut text = String::new();
+    let extra = found.extra.to_ascii_lowercase();
+    let expression = mariadb || extra.contains("default_generated");
+    match &found.default {
+        Some(default) if mariadb => text.push_str(&format!(" DEFAULT {default}")),
+        Some(default) if expression => text.push_str(&format!(" DEFAULT ({default})")),
+        // Long texts, which a text may be widened to, take no literal as default but as an expression.
+        Some(default) => text.push_str(&format!(" DEFAULT ({})", literal::text(default))),
+        None => {}
+    }
+    if extra.contains("auto_increment") {
+        text.push_str(" AUTO_INCREMENT");
+    }
+    if !found.comment.is_empty() {
+        text.push_str(&format!(" COMMENT {}", literal::text(&found.comment)));
+    }
+    text
 }
 
 fn kind(found: &Found) -> Kind {
@@ -112,8 +180,15 @@ fn kind(found: &Found) -> Kind {
         "timestamp" => Kind::DateTime { instant: true, digits },
         "json" => Kind::Json,
         "uuid" => Kind::Uuid,
-        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => {
-            Kind::Text(limit().map(Limit::Characters))
+        "char" | "varchar" => Kind::Text(limit().map(Limit::Characters)),
+        // Their length is in bytes, of whatever character set.
+        "tinytext" | "text" | "mediumtext" | "longtext" => {
+            let octets = found.octets.and_then(|n| u32::try_from(n).ok());
+            let limit = match found.charset.as_deref() {
+                Some("latin1" | "ascii") => octets.map(Limit::Characters),
+                _ => octets.map(Limit::Bytes),
+            };
+            Kind::Text(limit.filter(|_| found.octets != Some(u64::from(u32::MAX))))
         }
         "enum" | "set" => Kind::Labels(labels(&found.declared)),
         ty if ty.contains("blob") || ty.contains("binary") => Kind::Binary(limit()),

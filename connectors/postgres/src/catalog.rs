@@ -10,7 +10,7 @@ use tokio_postgres::{
     types::{Kind, Type},
 };
 
-use crate::{connection::error, session::Session};
+use crate::{errors::error, session::Session};
 
 /// Type of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]

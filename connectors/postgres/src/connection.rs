@@ -1,10 +1,8 @@
 //! Connections, and what PostgreSQL's errors mean.
 
-use std::{
-    error::Error as StdError, future::poll_fn, hash::BuildHasher, sync::Arc, time::Duration,
-};
+use std::{future::poll_fn, hash::BuildHasher, sync::Arc, time::Duration};
 
-use connect_core::error::{Error, ErrorKind, Result};
+use connect_core::error::{Error, Result};
 use connectors_jdbc::{
     connection::{Settings, cause, invalid},
     names::Quote,
@@ -14,11 +12,12 @@ use tokio::{sync::watch, time::timeout};
 use tokio_postgres::{
     AsyncMessage, Client, Config, Connection, Socket,
     config::{ChannelBinding, SslMode, TargetSessionAttrs},
-    error::{DbError, Severity, SqlState},
+    error::SqlState,
     tls::MakeTlsConnect,
 };
 
 use crate::{
+    errors::{HANDSHAKE, error},
     session::Session,
     tls::{self, Mode, Tls},
 };
@@ -30,12 +29,6 @@ const CONNECT_TIMEOUT: u64 = 10;
 const LOGIN_TIMEOUT: u64 = 60;
 /// Idle time after which the kernel asks whether the server is still there, and how often it asks.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
-
-/// How the driver calls every error of a handshake, also that the server has no TLS.
-const HANDSHAKE: &str = "error performing TLS handshake";
-
-/// Files of PostgreSQL that read the values of such types.
-const SYNTAXES: &[&str] = &["tsvector_parser.c", "tsquery.c", "hstore_io.c", "ltree_io.c"];
 
 /// The driver's parameters that are honoured, and those that can be left aside without harm.
 pub(crate) const PARAMETERS: &[&str] = &[
@@ -393,63 +386,6 @@ impl Target {
             Self::PreferPrimary => &[ReadWrite, Any],
             Self::PreferSecondary => &[ReadOnly, Any],
         }
-    }
-}
-
-/// What the error means: one of the connection or the moment, one of the data, or a refusal.
-pub(crate) fn error(doing: &'static str, error: tokio_postgres::Error) -> Error {
-    let Some(db) = error.as_db_error() else {
-        return driver(&error).context("doing", doing).with_source(error);
-    };
-    let detail = db.detail().map(|detail| format!("; {detail}")).unwrap_or_default();
-    let message = format!("PostgreSQL refused: {}{detail}", db.message());
-    let refused = Error::new(kind(db), message);
-    refused.context("doing", doing).context("sqlstate", db.code().code()).with_source(error)
-}
-
-/// An error that is not the server's.
-fn driver(error: &tokio_postgres::Error) -> Error {
-    if let Some(cause) = cause::<rustls::Error>(error) {
-        return Error::refused(format!("No TLS connection to PostgreSQL: {cause}"));
-    }
-    // The driver does not say of which kind its errors are, but each kind has its text.
-    let (text, cause) = (error.to_string(), error.source());
-    let is_io = cause.is_some_and(|cause| cause.is::<std::io::Error>());
-    let because = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-    if text.starts_with(HANDSHAKE) && !is_io {
-        return Error::refused(format!(
-            "No TLS connection to PostgreSQL{because}; the sslmode prefer or disable would do without"
-        ));
-    }
-    if text.starts_with("authentication error") || text.starts_with("invalid configuration") {
-        return Error::refused(format!("Cannot log in to PostgreSQL{because}"));
-    }
-    if text.starts_with("error serializing parameter") {
-        return Error::data(format!("A value does not fit its column{because}"));
-    }
-    Error::connection("cannot reach PostgreSQL")
-}
-
-fn kind(db: &DbError) -> ErrorKind {
-    let code = db.code().code();
-    match (code.get(..2).unwrap_or_default(), code) {
-        // Types whose values have a syntax, the errors of which have the code of SQL's or that of internal ones.
-        ("42" | "XX", _) if db.file().is_some_and(|file| SYNTAXES.contains(&file)) => {
-            ErrorKind::Data
-        }
-        // Connection, rollbacks by deadlock or conflict, resources, locks, shutting down, the system.
-        ("08" | "40" | "53" | "55" | "57" | "58", _) => ErrorKind::Connection,
-        // Read-only after a fail-over, and transactions that ended without us: a new connection is elsewhere, or anew.
-        (_, "25006" | "25P02" | "25P03" | "25P04") => ErrorKind::Connection,
-        // A table or column that is gone may come back, or the next look at the tables takes it off the list.
-        (_, "42P01" | "42703") => ErrorKind::Connection,
-        // Of other programs behind the same pooler: a name that they gave, or took away.
-        (_, "26000" | "42P05") => ErrorKind::Connection,
-        // Values do not end a session, so this one is about a startup option.
-        ("22" | "23", _) if db.parsed_severity() == Some(Severity::Fatal) => ErrorKind::Refused,
-        // Values, constraints, a key twice in a statement, a type that doesn't fit, a row or index entry too large.
-        ("22" | "23", _) | (_, "21000" | "42804" | "54000") => ErrorKind::Data,
-        _ => ErrorKind::Refused,
     }
 }
 

@@ -9,12 +9,14 @@ pub mod bench;
 mod catalog;
 mod connection;
 mod decode;
+mod errors;
 mod kind;
 mod params;
 mod session;
 mod sink;
 mod source;
 mod target;
+mod ties;
 mod tls;
 #[cfg(test)]
 mod tls_tests;

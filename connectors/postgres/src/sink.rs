@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use connect_core::{
     data::{Schema, Type as ConnectType, logical},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
 };
 use connectors_jdbc::{
     datetime::Years,
@@ -14,9 +14,9 @@ use connectors_jdbc::{
     sink::{
         SinkConfig,
         cell::{Cells, Format},
-        database::{Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
+        database::{AtOnce, Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
         named::{bits_length, debezium},
-        table::Table,
+        table::{Column, Fill, Table},
     },
     source::keys::CalendarSystem,
     zone::Zone,
@@ -24,14 +24,15 @@ use connectors_jdbc::{
 use tokio_postgres::error::SqlState;
 
 use crate::{
-    connection::{self, error},
+    connection,
+    errors::{error, written},
     params::{Literals, Values},
     session::{Parameter, Session},
     target::describe,
 };
 
-/// Longest name of a table, in bytes (`NAMEDATALEN - 1`); the database cuts longer ones.
-const MAX_NAME: usize = 63;
+/// Longest name of a table or column, in bytes (`NAMEDATALEN - 1`); the database cuts longer ones.
+pub(crate) const MAX_NAME: usize = 63;
 
 /// A connection to PostgreSQL that is written.
 pub struct PostgresWriter {
@@ -47,12 +48,6 @@ impl PostgresWriter {
     async fn run(&self, sql: &str, doing: &'static str) -> Result<()> {
         self.client.batch_execute(sql).await.map_err(|e| error(doing, e))
     }
-}
-
-/// The error of a statement that writes: bad data may be mended where it is, so that trying again is worth it.
-fn refused(doing: &'static str, e: tokio_postgres::Error) -> Error {
-    let error = error(doing, e);
-    if error.kind() == ErrorKind::Data { error.retriable(true) } else { error }
 }
 
 /// `unnest($1, $2, ...) AS s(c1, c2, ...)`.
@@ -75,12 +70,18 @@ fn sql(write: &Write<'_>) -> Option<String> {
     let rows = rows(write.columns.len());
     let is = |bound: &Bound<'_>| format!("q.{}={}", name(bound), value(bound));
     let keys = || write.keys().map(is).collect::<Vec<_>>().join(" AND ");
-    let names = || write.columns.iter().map(name).collect::<Vec<_>>().join(",");
-    let values = || write.columns.iter().map(value).collect::<Vec<_>>().join(",");
+    // Of an identity column that is GENERATED ALWAYS the record's value counts too.
+    let identity = write.inserted().any(|(_, column)| column.fill == Fill::IdentityAlways);
+    let insert = || {
+        format!(
+            "INSERT INTO {table} ({}) {}SELECT {} FROM {rows}",
+            write.inserted().map(name).collect::<Vec<_>>().join(","),
+            if identity { "OVERRIDING SYSTEM VALUE " } else { "" },
+            write.inserted().map(value).collect::<Vec<_>>().join(","),
+        )
+    };
     Some(match write.operation {
-        Operation::Insert => {
-            format!("INSERT INTO {table} ({}) SELECT {} FROM {rows}", names(), values())
-        }
+        Operation::Insert => insert(),
         Operation::Upsert => {
             let set = write.others().map(|bound| format!("{0}=EXCLUDED.{0}", name(bound)));
             let set = set.collect::<Vec<_>>().join(",");
@@ -89,11 +90,7 @@ fn sql(write: &Write<'_>) -> Option<String> {
                 false => format!("DO UPDATE SET {set}"),
             };
             let keys = write.keys().map(name).collect::<Vec<_>>().join(",");
-            format!(
-                "INSERT INTO {table} ({}) SELECT {} FROM {rows} ON CONFLICT ({keys}) {action}",
-                names(),
-                values()
-            )
+            format!("{} ON CONFLICT ({keys}) {action}", insert())
         }
         Operation::Update => {
             let set = write.others().map(|bound| format!("{}={}", name(bound), value(bound)));
@@ -169,7 +166,8 @@ impl SinkDatabase for PostgresWriter {
     const QUOTE: Quote = Quote::Double;
     const PARAMETERS: &'static [&'static str] = connection::PARAMETERS;
     const TABLE_OPTIONS: &'static str = "";
-    const KEY_TEXT: Option<&'static str> = None;
+    const BINARY_OPTIONS: &'static str = "";
+    const EXACT_KEY: bool = true;
 
     async fn connect(config: &SinkConfig) -> Result<Self> {
         let client = connection::connect(&config.connection).await?;
@@ -214,14 +212,24 @@ impl SinkDatabase for PostgresWriter {
         Ok(TableName { schema: quoting.folded(&schema), name: quoting.folded(&name) })
     }
 
-    async fn describe(&mut self, name: &TableName, config: &SinkConfig) -> Result<Option<Table>> {
-        let found = describe(&self.client, name).await?;
-        Ok(found.filter(|(kind, _)| config.takes(kind)).map(|(_, table)| table))
+    async fn describe(&mut self, name: &TableName) -> Result<Option<(String, Table)>> {
+        describe(&self.client, name).await
     }
 
     async fn define(&mut self, sql: &str) -> Result<()> {
         let defined = self.client.run_alone(sql).await;
         defined.map_err(|e| error("changing a definition", e))
+    }
+
+    /// Triggers of foreign keys and of users, unless they come before each row, run at a statement's end; an UPDATE takes
+    /// its rows in any order; and no row can meet a conflict twice.
+    fn at_once(operation: Operation, table: &Table) -> AtOnce {
+        match operation {
+            _ if table.ties.acts => AtOnce::One,
+            Operation::Insert | Operation::Delete => AtOnce::Any,
+            Operation::Upsert => AtOnce::DistinctKeys,
+            Operation::Update => AtOnce::One,
+        }
     }
 
     async fn begin(&mut self) -> Result<()> {
@@ -245,13 +253,13 @@ impl SinkDatabase for PostgresWriter {
             self.values[..count].iter().map(|values| values as _).collect();
         if let Err(e) = self.client.execute(&sql, &parameters).await {
             self.repeated = e.code() == Some(&SqlState::CARDINALITY_VIOLATION);
-            return Err(refused("writing rows", e));
+            return Err(written("writing rows", write.operation == Operation::Insert, e));
         }
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<()> {
-        self.client.batch_execute("COMMIT").await.map_err(|e| refused("committing", e))
+        self.client.batch_execute("COMMIT").await.map_err(|e| written("committing", false, e))
     }
 
     async fn rollback(&mut self) -> Result<()> {
@@ -345,7 +353,7 @@ impl SinkDatabase for PostgresWriter {
         }
     }
 
-    fn widened(name: &str, ty: &str, _: bool) -> String {
+    fn widened(name: &str, ty: &str, _: &Column) -> String {
         format!("ALTER COLUMN {name} TYPE {ty}")
     }
 

@@ -24,6 +24,7 @@ use crate::{
     catalog::{self, Described, PgType},
     connection,
     decode::Decoder,
+    errors,
     session::Session,
     trigger,
 };
@@ -80,7 +81,7 @@ impl PostgresReader {
 /// What went wrong. As the JVM's connector, which tries every error of PostgreSQL again: a permission may come back, a
 /// row or a function be mended.
 fn error(doing: &'static str, e: tokio_postgres::Error) -> Error {
-    connection::error(doing, e).retriable(true)
+    errors::error(doing, e).retriable(true)
 }
 
 /// The query for the writers of what the origin reads: of a query's tables nothing is known but that they are tables.

@@ -3,11 +3,11 @@
 use connect_core::error::Result;
 use connectors_jdbc::{
     names::TableName,
-    sink::table::{Column, Kind, Limit, Table},
+    sink::table::{Column, Fill, Kind, Limit, Table},
 };
 use tokio_postgres::{Row, types::Type};
 
-use crate::{connection::error, session::Session};
+use crate::{errors::error, session::Session, sink::MAX_NAME, ties};
 
 /// The columns of a table with its kind, as the JVM's driver calls it; none if there is no such table.
 pub(crate) async fn describe(
@@ -25,13 +25,19 @@ pub(crate) async fn describe(
           a.attname, format_type(a.atttypid, a.atttypmod), quote_ident(tn.nspname) || '.' || quote_ident(own.typname), \
           base.oid, CASE own.typtype WHEN 'd' THEN b.modifier ELSE a.atttypmod END, base.typtype = 'e', \
           CASE WHEN base.typcategory = 'A' THEN base.typelem ELSE 0 END, \
-          coalesce(co.collisdeterministic, true), NOT a.attnotnull, base.typname, coalesce(el.typtype = 'e', false) \
+          coalesce(co.collisdeterministic, true), NOT a.attnotnull, base.typname, coalesce(el.typtype = 'e', false), \
+          CASE WHEN a.attgenerated <> '' THEN 'g' WHEN a.attidentity = 'a' THEN 'a' WHEN a.attidentity = 'd' THEN 'c' \
+            WHEN d.oid IS NULL THEN '' WHEN pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%' \
+              OR EXISTS (SELECT FROM pg_catalog.pg_depend u WHERE u.classid = 'pg_catalog.pg_attrdef'::regclass \
+                AND u.objid = d.oid AND u.refclassid = 'pg_catalog.pg_proc'::regclass AND u.refobjid >= 16384) THEN 'c' \
+            ELSE 'd' END, own.typtype = 'd', a.attnum, c.oid \
         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         JOIN pg_catalog.pg_type own ON own.oid = a.atttypid JOIN pg_catalog.pg_namespace tn ON tn.oid = own.typnamespace \
         JOIN b ON b.own = own.oid JOIN pg_catalog.pg_type base ON base.oid = b.oid AND base.typtype <> 'd' \
         LEFT JOIN pg_catalog.pg_type el ON el.oid = base.typelem \
         LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation \
+        LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
         WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped \
           AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY a.attnum";
     let rows = client.query(SQL, &[&table.schema, &table.name]).await;
@@ -39,11 +45,16 @@ pub(crate) async fn describe(
         rows.map_err(|e| error("looking up a table", e).context("table", table.qualified()))?;
     let Some(relation) = rows.first().map(|row| row.get::<_, String>(0)) else { return Ok(None) };
     let view = !relation.ends_with("TABLE");
-    let columns = rows.iter().map(column).collect();
-    Ok(Some((relation, Table { columns, view })))
+    let Some(oid) = rows.first().map(|row| row.get::<_, u32>(15)) else { return Ok(None) };
+    let found = ties::find(client, oid).await;
+    let found = found.map_err(|e| e.context("table", table.qualified()))?;
+    let columns: Vec<Column> = rows.iter().map(|row| column(row, &found)).collect();
+    let of_domains = rows.iter().any(|row| row.get(13));
+    let ties = found.ties(of_domains);
+    Ok(Some((relation, Table { columns, view, name_limit: Some(MAX_NAME), ties })))
 }
 
-fn column(row: &Row) -> Column {
+fn column(row: &Row, found: &ties::Found) -> Column {
     let (oid, modifier, element): (u32, i32, u32) = (row.get(4), row.get(5), row.get(7));
     let (is_enum, deterministic): (bool, bool) = (row.get(6), row.get(8));
     let type_name: String = row.get(10);
@@ -64,7 +75,30 @@ fn column(row: &Row) -> Column {
         (own, true) => format!("pg_catalog.numeric::{own}"),
         (own, false) => own,
     };
-    Column { name: row.get(1), kind, declared: row.get(2), cast, exact, nullable: row.get(9) }
+    let fill = match row.get::<_, &str>(12) {
+        "g" => Fill::Generated,
+        "a" => Fill::IdentityAlways,
+        "c" => Fill::Counted,
+        "d" => Fill::Default,
+        _ => Fill::Null,
+    };
+    let certain = match &kind {
+        Kind::Boolean | Kind::Integer(..) | Kind::Uuid => usize::MAX,
+        Kind::Float { .. } | Kind::Decimal(_, Some(_)) if oid != Type::MONEY.oid() => usize::MAX,
+        Kind::Text(_) | Kind::Binary(_) => found.certain_bytes(row.get(14)),
+        _ => 0,
+    };
+    Column {
+        name: row.get(1),
+        kind,
+        declared: row.get(2),
+        cast,
+        exact,
+        nullable: row.get(9),
+        fill,
+        certain,
+        attributes: String::new(),
+    }
 }
 
 fn kind(oid: u32, modifier: i32, is_enum: bool) -> Kind {

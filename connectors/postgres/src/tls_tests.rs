@@ -368,12 +368,12 @@ async fn what_the_servers_errors_mean() {
     ];
     for (sql, expected) in cases {
         let error = client.batch_execute(sql).await.expect_err(sql);
-        let error = crate::connection::error("testing", error);
+        let error = crate::errors::error("testing", error);
         assert_eq!(error.kind(), expected, "{sql}: {}", error.trace());
     }
     client.batch_execute("ROLLBACK").await.unwrap();
     let double = client.batch_execute("INSERT INTO t VALUES (1, 'a'), (1, 'b')").await.unwrap_err();
-    assert!(crate::connection::error("testing", double).message().contains("Key (id)=(1)"));
+    assert!(crate::errors::error("testing", double).message().contains("Key (id)=(1)"));
 }
 
 fn free_port() -> u16 {

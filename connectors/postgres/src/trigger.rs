@@ -8,7 +8,7 @@ use connectors_jdbc::{
 use tokio_postgres::Row;
 
 use crate::{
-    connection::error,
+    errors::error,
     session::Session,
     source::{PostgresReader, RELATIONS},
 };

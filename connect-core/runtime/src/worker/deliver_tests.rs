@@ -27,12 +27,20 @@ enum Manner {
     Flaky(u32),
     /// Answers for each record: refuses odd numbers.
     Each,
+    /// Refuses a batch that holds a number from here on, without saying whether the record is at fault.
+    Rejects(i64),
+    /// Has no room for the first number, ever.
+    Full(i64),
+    /// Takes the first number only after the second.
+    Needs(i64, i64),
 }
 
 struct Sink {
     manner: Manner,
     puts: usize,
     written: Vec<i64>,
+    /// What a restart would not deliver again, if nothing but the outcome of `deliver` counted.
+    done: Offsets,
 }
 
 fn number(record: &SinkRecord) -> i64 {
@@ -61,6 +69,18 @@ impl SinkTask for Sink {
                 self.written.extend(numbers.iter().filter(|n| *n % 2 == 0));
                 return Ok(Delivered::Each(numbers.iter().map(answer).collect()));
             }
+            Manner::Rejects(from) if numbers.iter().any(|n| n >= from) => {
+                return Err(Error::new(ErrorKind::Rejected, "permission denied"));
+            }
+            Manner::Full(at) if numbers.contains(at) => {
+                return Err(Error::new(ErrorKind::Busy, "disk full"));
+            }
+            Manner::Needs(child, parent) if numbers.contains(child) => {
+                let before = numbers.iter().take_while(|n| *n != child);
+                if !self.written.iter().chain(before).any(|n| n == parent) {
+                    return Err(Error::new(ErrorKind::Conflict, "no parent"));
+                }
+            }
             _ => {}
         }
         self.written.extend(numbers);
@@ -72,9 +92,18 @@ impl SinkTask for Sink {
     }
 }
 
-/// Delivers the numbers below `count`; the outcome, the sink, and the offsets in the dead letter queue.
+/// Delivers the numbers below `count`; the outcome, the sink, and the numbers in the dead letter queue.
 async fn run(
     count: i64,
+    manner: Manner,
+    tolerance: Tolerance,
+) -> (Result<bool>, Sink, Vec<String>) {
+    run_with(&[&(0..count).collect::<Vec<_>>()], manner, tolerance).await
+}
+
+/// Delivers numbers in as many partitions as there are lists, one partition after the other.
+async fn run_with(
+    partitions: &[&[i64]],
     manner: Manner,
     tolerance: Tolerance,
 ) -> (Result<bool>, Sink, Vec<String>) {
@@ -101,20 +130,26 @@ async fn run(
     };
     let policy = ErrorPolicy::open(&log, ("c", 0), &common, &queue, classes, &client).await;
     let mut policy = policy.unwrap();
-    let origin = TopicPartition { topic: "t".into(), partition: 0 };
-    let messages = (0..count)
-        .map(|n| (n * 2, Message { key: Some(n.to_string().into()), ..Message::default() }));
-    let fetched = vec![Fetched { origin: origin.clone(), messages: messages.collect() }];
-    let origin = Arc::new(origin);
-    let records = (0..count).map(|n| SinkRecord {
-        record: Record { value: Value::Int64(n), ..Record::default() },
-        origin: Arc::clone(&origin),
+    let (mut fetched, mut records) = (Vec::new(), Vec::new());
+    for (partition, numbers) in (0..).zip(partitions) {
+        let origin = TopicPartition { topic: "t".into(), partition };
         // Offsets may have gaps.
-        offset: n * 2,
-    });
-    let batch = SinkBatch { records: records.collect() };
-    let mut task = Sink { manner, puts: 0, written: Vec::new() };
-    let result = deliver(&mut task, batch, &fetched, &mut policy, &CancellationToken::new()).await;
+        let messages = (0..).zip(*numbers).map(|(at, n)| {
+            (at * 2, Message { key: Some(n.to_string().into()), ..Message::default() })
+        });
+        fetched.push(Fetched { origin: origin.clone(), messages: messages.collect() });
+        let origin = Arc::new(origin);
+        records.extend((0..).zip(*numbers).map(|(at, n)| SinkRecord {
+            record: Record { value: Value::Int64(*n), ..Record::default() },
+            origin: Arc::clone(&origin),
+            offset: at * 2,
+        }));
+    }
+    let batch = SinkBatch { records };
+    let mut task = Sink { manner, puts: 0, written: Vec::new(), done: Offsets::new() };
+    let (stop, mut done) = (CancellationToken::new(), Offsets::new());
+    let result = deliver(&mut task, batch, &fetched, &mut policy, &stop, &mut done).await;
+    task.done = done;
     let letters = log.reader("dlq").await.unwrap().read_to_end().await.unwrap().entries;
     let letters = letters.iter().map(|e| String::from_utf8(e.key.to_vec()).unwrap()).collect();
     (result, task, letters)
@@ -136,6 +171,8 @@ async fn without_tolerance_the_error_names_the_record_and_those_before_it_are_wr
     assert!(error.to_string().contains("offset=10"), "{error}");
     // As on the JVM, the queue is told of it all the same.
     assert_eq!((task.written, letters), (vec![0, 1, 2, 3, 4], vec!["5".to_owned()]));
+    let done: Vec<i64> = task.done.into_values().collect();
+    assert_eq!(done, [9], "what is written is not delivered again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,4 +197,51 @@ async fn what_is_not_available_is_tried_again_but_not_for_ever() {
     let error = result.unwrap_err();
     assert!(error.to_string().contains("retries exhausted") && !error.is_retriable(), "{error}");
     assert_eq!((task.puts, task.written.len()), (4, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_some_records_meet_is_their_fault_and_what_all_meet_is_the_tasks() {
+    let (result, task, letters) = run(6, Manner::Rejects(4), Tolerance::All).await;
+    assert!(result.unwrap());
+    assert_eq!((task.written, letters), (vec![0, 1, 2, 3], vec!["4".to_owned(), "5".to_owned()]));
+    let (result, task, letters) = run(6, Manner::Rejects(0), Tolerance::All).await;
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!((task.written, letters), (vec![], vec![]));
+    let (result, task, letters) = run(6, Manner::Rejects(4), Tolerance::None).await;
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!((task.written, letters), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_waited_for_before_a_record_is_blamed() {
+    let (result, task, letters) = run(4, Manner::Full(2), Tolerance::All).await;
+    assert!(result.unwrap());
+    assert_eq!((task.written, letters), (vec![0, 1, 3], vec!["2".to_owned()]));
+    assert!(
+        task.puts > 4,
+        "{} puts: the whole batch three times more before it is halved",
+        task.puts
+    );
+    let (result, task, letters) = run(1, Manner::Full(0), Tolerance::All).await;
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!((task.written, letters, task.done.len()), (vec![], vec![], 0));
+    let (result, _, letters) = run(4, Manner::Full(2), Tolerance::None).await;
+    assert!(result.unwrap_err().to_string().contains("retries exhausted"));
+    assert_eq!(letters, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_lets_other_partitions_go_first_and_is_tried_again_before_it_is_passed_over() {
+    // The parent is in the other partition, behind the child in the batch.
+    for tolerance in [Tolerance::All, Tolerance::None] {
+        let lists: &[&[i64]] = &[&[1, 2, 3], &[10, 11]];
+        let (result, task, letters) = run_with(lists, Manner::Needs(2, 11), tolerance).await;
+        assert!(result.unwrap());
+        assert_eq!((task.written, letters), (vec![1, 10, 11, 2, 3], vec![]));
+    }
+    // It is behind the child in its own partition: the order of the log is kept, and the child is at fault.
+    let (result, task, letters) = run(4, Manner::Needs(1, 3), Tolerance::All).await;
+    assert!(result.unwrap());
+    assert_eq!((task.written, letters), (vec![0, 2, 3], vec!["1".to_owned()]));
+    assert_eq!(task.puts, 8, "halved twice, tried three times more, then the rest");
 }

@@ -216,14 +216,15 @@ impl SinkLoop {
         let mut ahead = None;
         if !batch.records.is_empty() {
             let writer = &mut *self.writer;
-            let delivery = deliver(writer, batch, &fetched, &mut self.policy, &runner.stop);
+            let (policy, done) = (&mut self.policy, &mut self.done);
+            let delivery = deliver(writer, batch, &fetched, policy, &runner.stop, done);
             let overdue = overdue(&runner.stop, self.graceful);
             tokio::pin!(delivery, overdue);
             let delivered = loop {
                 tokio::select! {
                     biased;
                     delivered = &mut delivery => break delivered?,
-                    // A put that hangs is given up: nothing of it was committed.
+                    // A put that hangs is given up: nothing of it is committed.
                     () = &mut overdue => break false,
                     read = self.reader.read(), if ahead.is_none() => ahead = Some(read?),
                 }

@@ -65,22 +65,27 @@ proptest! {
             acts.into_iter().enumerate().map(|(n, act)| record(n, act)).collect();
         let mut rows = Rows::default();
         let mut keys = Keys::default();
-        for record in &records {
-            rows.add(&config, record).unwrap();
+        for (n, record) in records.iter().enumerate() {
+            rows.add(&config, n, record).unwrap();
             let Value::Int64(key) = record.record.key else { panic!() };
             super::super::cell::Cells::number(&mut keys, &key.to_string());
             keys.end();
         }
         let mut expected = Table::new();
         records.iter().for_each(|record| apply(&mut expected, record));
-        for steps in [rows.in_order(), rows.by_key(&keys)] {
+        let every_third = |placed: Placed<'_>| placed.at % 3 == 0;
+        let partly = rows.by_key(0, &keys, every_third);
+        for steps in [&in_order(&[(0, &rows)]), &rows.by_key(0, &keys, |_| true), &partly] {
             let mut found = Table::new();
-            for step in &steps {
+            for step in steps {
                 step.records.iter().for_each(|record| apply(&mut found, record));
             }
             prop_assert_eq!(&found, &expected);
         }
-        for step in rows.by_key(&keys) {
+        let left: Vec<i64> = partly.iter().flat_map(|s| &s.records).map(|r| r.offset).collect();
+        let must: Vec<i64> = (0..records.len() as i64).filter(|n| n % 3 != 0).collect();
+        prop_assert!(must.iter().all(|n| left.contains(n)), "only what is superfluous is left out");
+        for step in rows.by_key(0, &keys, |_| true).into_iter().chain(partly) {
             let mut seen: Vec<&Value> = step.records.iter().map(|r| &r.record.key).collect();
             let count = seen.len();
             seen.sort_by_key(|key| format!("{key:?}"));
@@ -98,13 +103,44 @@ fn alternating_upserts_and_deletes_need_two_statements() {
         .chain((100..150).map(|n| record(n, ((n - 100) as u8, Some(7)))))
         .collect();
     let (mut rows, mut keys) = (Rows::default(), Keys::default());
-    for record in &records {
-        rows.add(&config, record).unwrap();
+    for (n, record) in records.iter().enumerate() {
+        rows.add(&config, n, record).unwrap();
         let Value::Int64(key) = record.record.key else { panic!() };
         super::super::cell::Cells::number(&mut keys, &key.to_string());
         keys.end();
     }
-    assert_eq!(rows.in_order().len(), 101);
-    let steps: Vec<usize> = rows.by_key(&keys).iter().map(|step| step.records.len()).collect();
+    assert_eq!(in_order(&[(0, &rows)]).len(), 101);
+    let steps: Vec<usize> =
+        rows.by_key(0, &keys, |_| true).iter().map(|step| step.records.len()).collect();
     assert_eq!(steps, [50, 50], "fifty deletes, then fifty upserts");
+}
+
+#[test]
+fn tables_that_are_tied_keep_the_order_of_the_log() {
+    let config = config();
+    let records: Vec<SinkRecord> = (0..6).map(|n| record(n, (n as u8, Some(7)))).collect();
+    let (mut parents, mut children) = (Rows::default(), Rows::default());
+    for (n, record) in records.iter().enumerate() {
+        let rows = if n % 3 == 0 { &mut parents } else { &mut children };
+        rows.add(&config, n, record).unwrap();
+    }
+    let steps = in_order(&[(0, &parents), (1, &children)]);
+    let found: Vec<(usize, Vec<i64>)> =
+        steps.iter().map(|s| (s.table, s.records.iter().map(|r| r.offset).collect())).collect();
+    assert_eq!(found, [(0, vec![0]), (1, vec![1, 2]), (0, vec![3]), (1, vec![4, 5])]);
+}
+
+#[test]
+fn runs_end_where_a_key_comes_again() {
+    let records: Vec<SinkRecord> =
+        [1, 2, 1, 3, 3].iter().enumerate().map(|(n, key)| record(n, (*key, Some(7)))).collect();
+    let records: Vec<&SinkRecord> = records.iter().collect();
+    let mut keys = Keys::default();
+    for record in &records {
+        let Value::Int64(key) = record.record.key else { panic!() };
+        super::super::cell::Cells::number(&mut keys, &key.to_string());
+        keys.end();
+    }
+    let runs: Vec<usize> = distinct(&records, &keys).iter().map(|run| run.len()).collect();
+    assert_eq!(runs, [2, 2, 1]);
 }

@@ -172,6 +172,9 @@ fn write(
             bits(u64::from(*n as u8), 8, format, out)?
         }
         Value::Int8(n) => integer(i64::from(*n), kind, format, out)?,
+        Value::Int64(0) if ty.is_none() && matches!(kind, Kind::Year) => {
+            return misfit("0 without a schema, which is the year 0 or the day 1970-01-01");
+        }
         Value::Int16(n) => integer(i64::from(*n), kind, format, out)?,
         Value::Int32(n) => integer(i64::from(*n), kind, format, out)?,
         Value::Int64(n) => integer(*n, kind, format, out)?,
@@ -180,6 +183,10 @@ fn write(
         Value::Decimal(number) => decimal(number, kind, format, out)?,
         Value::String(text) => {
             known(value)?;
+            // Without a schema the bytes of a source come as text, in base64.
+            if ty.is_none() && maybe_bytes(text, kind) {
+                return misfit("text without a schema, which may be bytes in base64");
+            }
             string(text, kind, format, out)?;
         }
         Value::Bytes(bytes) => {
@@ -319,6 +326,22 @@ pub(super) fn string(text: &str, kind: &Kind, format: &Format, out: &mut impl Ce
         Kind::Array(_) | Kind::Formatted | Kind::Other => characters(text, None, format, out)?,
     }
     Ok(())
+}
+
+/// Whether a text may be bytes in base64, for a column that takes some: bits beyond eight are bytes to MySQL's source.
+fn maybe_bytes(text: &str, kind: &Kind) -> bool {
+    let bytes = match kind {
+        Kind::Binary(_) => true,
+        Kind::Bit(length) => *length > 8 && text.len() != *length as usize,
+        _ => false,
+    };
+    let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    bytes
+        && !text.is_empty()
+        && text.len().is_multiple_of(4)
+        && padding <= 2
+        && text.bytes().rev().skip(padding).all(digit)
 }
 
 fn is_bits(text: &str) -> bool {

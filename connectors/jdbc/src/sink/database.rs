@@ -7,7 +7,7 @@ use super::{
     SinkConfig,
     cell::{Format, cell},
     plan::{Mapped, Values},
-    table::{Column, Table},
+    table::{Column, Fill, Table},
 };
 use crate::names::{Quote, TableName};
 
@@ -43,6 +43,17 @@ pub enum Inferred {
     Timestamp,
 }
 
+/// How many rows a statement may have so that nobody can tell it from one statement a row, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtOnce {
+    /// One.
+    One,
+    /// Any number of rows with different keys.
+    DistinctKeys,
+    /// Any number.
+    Any,
+}
+
 /// A field with the column that it goes into.
 pub type Bound<'a> = (&'a Mapped, &'a Column);
 
@@ -52,6 +63,8 @@ pub struct Write<'a> {
     pub operation: Operation,
     /// Their table.
     pub table: &'a TableName,
+    /// What is known of it.
+    pub definition: &'a Table,
     /// The columns that are written, those of the key first.
     pub columns: &'a [Bound<'a>],
     /// The records.
@@ -78,13 +91,24 @@ impl Write<'_> {
         let value = self.values.of(record, mapped);
         cell(&value, mapped, column, self.format, out)
     }
+    /// Whether a conflict of an upsert may be one with another row than that of its key.
+    pub fn may_meet_other_rows(&self) -> bool {
+        let key: Vec<&str> = self.keys().map(|(_, column)| column.name.as_str()).collect();
+        self.definition.has_other_unique(&key)
+    }
     /// The columns of the key.
     pub fn keys(&self) -> impl Iterator<Item = &Bound<'_>> {
         self.columns.iter().filter(|(mapped, _)| mapped.key)
     }
-    /// The other columns.
+    /// The columns that an INSERT names: all but those that the database generates.
+    pub fn inserted(&self) -> impl Iterator<Item = &Bound<'_>> {
+        self.columns.iter().filter(|(_, column)| column.fill != Fill::Generated)
+    }
+    /// The columns that an UPDATE sets: all but those of the key and those that take no value.
     pub fn others(&self) -> impl Iterator<Item = &Bound<'_>> {
-        self.columns.iter().filter(|(mapped, _)| !mapped.key)
+        self.columns.iter().filter(|(mapped, column)| {
+            !mapped.key && !matches!(column.fill, Fill::Generated | Fill::IdentityAlways)
+        })
     }
 }
 
@@ -114,8 +138,10 @@ pub trait SinkDatabase: Sized + Send + 'static {
     const PARAMETERS: &'static [&'static str];
     /// Text behind the columns of `CREATE TABLE`.
     const TABLE_OPTIONS: &'static str;
-    /// The longest text that a column of the key can have; none if any.
-    const KEY_TEXT: Option<&'static str>;
+    /// The same where texts have to be told apart by their bytes.
+    const BINARY_OPTIONS: &'static str;
+    /// Whether an upsert needs a unique index on just the columns of the key; else one on some of them serves too.
+    const EXACT_KEY: bool;
 
     /// Connects.
     async fn connect(config: &SinkConfig) -> Result<Self>;
@@ -128,10 +154,12 @@ pub trait SinkDatabase: Sized + Send + 'static {
     /// # Errors
     /// If there are too many parts.
     fn table(&self, parts: Vec<String>, config: &SinkConfig) -> Result<TableName>;
-    /// What there is under this name; none if nothing of the configured kinds.
-    async fn describe(&mut self, name: &TableName, config: &SinkConfig) -> Result<Option<Table>>;
+    /// What there is under this name, with its kind as in `table.types`.
+    async fn describe(&mut self, name: &TableName) -> Result<Option<(String, Table)>>;
     /// Runs a statement that changes a definition.
     async fn define(&mut self, sql: &str) -> Result<()>;
+    /// How many rows a statement may have, in a table whose rows are not free of each other.
+    fn at_once(operation: Operation, table: &Table) -> AtOnce;
     /// Starts a transaction.
     async fn begin(&mut self) -> Result<()>;
     /// Writes rows.
@@ -164,10 +192,19 @@ pub trait SinkDatabase: Sized + Send + 'static {
 
     /// Type of a column for values of a schema, as Confluent's connector makes it or Aiven's.
     fn column_type(schema: &Schema, aiven: bool) -> String;
+    /// The type of a column of a key of so many columns, where it is not the type that others have: a key has a length, and
+    /// tells apart all that Kafka's keys do.
+    fn key_type(&self, _ty: &str, _columns: usize) -> Option<String> {
+        None
+    }
+    /// A default, as it stands behind DEFAULT.
+    fn default(_ty: &str, literal: String) -> String {
+        literal
+    }
     /// Type of a column for values without schema.
     fn inferred(inferred: Inferred) -> &'static str;
     /// Definition that widens a column to a type, as part of `ALTER TABLE`.
-    fn widened(name: &str, ty: &str, nullable: bool) -> String;
+    fn widened(name: &str, ty: &str, column: &Column) -> String;
     /// Appends a cell to a statement as a literal.
     fn literals(out: &mut Vec<u8>) -> impl super::cell::Cells;
 }

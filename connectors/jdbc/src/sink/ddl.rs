@@ -11,7 +11,7 @@ use super::{
     cell::{Format, cell},
     database::{Inferred, SinkDatabase},
     plan::{KAFKA_COLUMNS, Mapped, Part, Plan, Values},
-    table::{Column, Kind, Table},
+    table::{Column, Fill, Kind, Table},
 };
 use crate::names::TableName;
 
@@ -32,31 +32,34 @@ impl Definition<'_> {
     }
 
     /// The definition of a column; none if nothing is known of its values yet.
-    fn column<D: SinkDatabase>(&self, mapped: &Mapped) -> Result<Option<String>> {
+    fn column<D: SinkDatabase>(&self, database: &D, mapped: &Mapped) -> Result<Option<String>> {
         let name = self.identifier::<D>(&mapped.name);
         let ty = if mapped.timestamp {
             Some(D::inferred(Inferred::Timestamp).to_owned())
         } else {
             mapped.schema.as_ref().map(|schema| D::column_type(schema, self.config.aiven))
         };
-        let text = |ty: String| match D::KEY_TEXT {
-            Some(key) if mapped.key && ty == D::inferred(Inferred::Text) => key.to_owned(),
-            _ => ty,
+        let keys = self.plan.mapped.iter().filter(|mapped| mapped.key).count();
+        let of_key = |ty: String| match mapped.key {
+            true => database.key_type(&ty, keys).unwrap_or(ty),
+            false => ty,
         };
         let Some(ty) = ty else {
             let values = self.records.iter().map(|record| self.values.of(record, mapped));
             let inferred = values.fold(None, |ty, value| widened(ty, infer(&value)));
             let Some(inferred) = inferred else { return Ok(None) };
-            let ty = text(D::inferred(inferred).to_owned());
+            let ty = of_key(D::inferred(inferred).to_owned());
             return Ok(Some(format!(
                 "{name} {ty} {}",
                 if mapped.key { "NOT NULL" } else { "NULL" }
             )));
         };
-        let ty = text(ty);
+        let ty = of_key(ty);
         let constraint = match mapped.schema.as_ref().map(|s| (s.optional, s.default.as_ref())) {
             // As the JVM's: a default takes the place of NOT NULL.
-            Some((_, Some(default))) => format!("DEFAULT {}", self.default::<D>(mapped, default)?),
+            Some((_, Some(default))) => {
+                format!("DEFAULT {}", D::default(&ty, self.default::<D>(mapped, default)?))
+            }
             Some((true, None)) if !mapped.key => "NULL".to_owned(),
             _ => "NOT NULL".to_owned(),
         };
@@ -85,6 +88,9 @@ impl Definition<'_> {
             cast: String::new(),
             exact: true,
             nullable: true,
+            fill: Fill::Null,
+            certain: usize::MAX,
+            attributes: String::new(),
         };
         let mapped = Mapped { timestamp: false, ..mapped.clone() };
         let mut text = Vec::new();
@@ -94,7 +100,16 @@ impl Definition<'_> {
     }
 
     /// `CREATE TABLE` with a column for each field of the plan.
-    pub(super) fn create<D: SinkDatabase>(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// If the configuration does not allow it, or there are no fields.
+    pub(super) fn create<D: SinkDatabase>(&self, database: &D) -> Result<String> {
+        if !self.config.auto_create {
+            return Err(Error::refused(format!(
+                "Table {} is missing and auto-creation is disabled",
+                self.name.qualified()
+            )));
+        }
         // As `FieldsMetadata`: Kafka's coordinates under their own names, then value fields in their order, also those
         // that are of the key, then the rest by name.
         let mut ordered: Vec<&Mapped> = self.plan.mapped.iter().collect();
@@ -114,7 +129,7 @@ impl Definition<'_> {
                 let name = self.identifier::<D>(&mapped.name);
                 format!("{name} {} NULL", D::inferred(Inferred::Text))
             };
-            lines.push(self.column::<D>(mapped)?.unwrap_or_else(widest));
+            lines.push(self.column(database, mapped)?.unwrap_or_else(widest));
         }
         if lines.is_empty() {
             return Err(Error::data("a table needs a column, but the record has no fields"));
@@ -129,9 +144,28 @@ impl Definition<'_> {
     }
 
     /// `ALTER TABLE` with the columns that are missing; none if nothing is known of them yet.
-    pub(super) fn alter<D: SinkDatabase>(&self, table: &Table) -> Result<Option<String>> {
+    ///
+    /// # Errors
+    /// If the configuration or the table does not allow it.
+    pub(super) fn alter<D: SinkDatabase>(
+        &self,
+        database: &D,
+        table: &Table,
+    ) -> Result<Option<String>> {
+        let lacking = missing(table, self.plan);
+        let names: Vec<&str> = lacking.iter().map(|mapped| &*mapped.name).collect();
+        let refused = |what: &str, why: &str| {
+            let (name, names) = (self.name.qualified(), names.join(", "));
+            Error::data(format!("{what} {name} is missing fields ({names}) and {why}"))
+        };
+        if !self.config.auto_evolve {
+            return Err(refused("Table", "auto-evolution is disabled"));
+        }
+        if table.view {
+            return Err(refused("View", "ALTER VIEW is unsupported"));
+        }
         let mut added = Vec::new();
-        for mapped in missing(table, self.plan) {
+        for mapped in lacking {
             let schema = mapped.schema.as_ref();
             let required = schema.is_some_and(|s| !s.optional && s.default.is_none());
             if required || mapped.key {
@@ -142,7 +176,8 @@ impl Definition<'_> {
                     mapped.name
                 )));
             }
-            added.extend(self.column::<D>(mapped)?.map(|definition| format!("ADD {definition}")));
+            let column = self.column(database, mapped)?;
+            added.extend(column.map(|definition| format!("ADD {definition}")));
         }
         let name = self.name.quoted(self.config.quoting(D::QUOTE));
         Ok((!added.is_empty()).then(|| format!("ALTER TABLE {name} {}", added.join(", "))))
@@ -187,5 +222,7 @@ pub(super) fn widened(a: Option<Inferred>, b: Option<Inferred>) -> Option<Inferr
 
 /// The fields for which the table has no column.
 pub(super) fn missing<'p>(table: &Table, plan: &'p Plan) -> Vec<&'p Mapped> {
-    plan.mapped.iter().filter(|mapped| table.column(&mapped.name).is_none()).collect()
+    let columns = table.columns_for(plan.mapped.iter().map(|mapped| &*mapped.name));
+    let lacking = plan.mapped.iter().zip(columns).filter(|(_, column)| column.is_none());
+    lacking.map(|(mapped, _)| mapped).collect()
 }

@@ -7,15 +7,18 @@ pub mod config;
 mod connector;
 pub mod database;
 mod ddl;
+mod definitions;
 mod json;
 pub mod keys;
 pub mod named;
 mod naming;
 mod numbers;
+mod offsets;
 pub mod plan;
 pub mod table;
 mod task;
 mod times;
+mod transact;
 mod widen;
 
 pub use config::SinkConfig;

@@ -9,6 +9,8 @@ use super::{
     times::{date, millis, of_day, time},
 };
 
+/// Scale of the numbers of a column without one, as the JVM's source and ours write them: the zeros are not the number's.
+const UNCONSTRAINED_SCALE: i32 = 127;
 /// Digits that a number may have, and zeros: those of a `Decimal` with a scale of billions would fill the memory.
 pub(super) const MAX_SCALE: u32 = 20_000;
 
@@ -118,9 +120,21 @@ pub(super) fn decimal(number: &Decimal, kind: &Kind, format: &Format, out: &mut 
     Ok(())
 }
 
+/// Digits without zeros at the end of a fraction.
+fn shortest(digits: &str) -> &str {
+    match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.'),
+        false => digits,
+    }
+}
+
 /// A number whose digits all fit.
 fn exact(number: &Decimal, kind: &Kind, out: &mut impl Cells) -> Fit {
     let Kind::Decimal(precision, scale) = kind else { return misfit("a decimal number") };
+    if let (None, None, UNCONSTRAINED_SCALE) = (precision, scale, number.scale()) {
+        out.number(shortest(&number.to_string()));
+        return Ok(());
+    }
     let text = match scale.filter(|scale| *scale != number.scale()) {
         None => number.to_string(),
         Some(scale) => {

@@ -261,13 +261,14 @@ impl Plan {
 
     fn map_value(&mut self, config: &SinkConfig) {
         let keys = self.mapped.len();
+        let fields: Vec<Text> = self.value.fields().into_iter().map(|(name, _)| name).collect();
         for (at, (name, schema)) in self.value.fields().into_iter().enumerate() {
             if self.mapped[..keys].iter().any(|mapped| mapped.name == name) {
                 continue;
             }
             let wanted = &config.fields_whitelist;
-            if wanted.is_empty() || wanted.iter().any(|wanted| name == *wanted) {
-                let timestamp = config.timestamp_fields.iter().any(|field| name == *field);
+            if wanted.is_empty() || listed(wanted, &name, &fields) {
+                let timestamp = listed(&config.timestamp_fields, &name, &fields);
                 let part = Part::ValueField(at);
                 let mapped = Mapped { timestamp, ..Mapped::new(name, part, false, schema) };
                 // A key that an object has twice counts once, with its last value.
@@ -278,6 +279,14 @@ impl Plan {
             }
         }
     }
+}
+
+/// Whether a list names the field; in another case too, as columns are found, unless that is another field's name.
+fn listed(list: &[String], name: &str, fields: &[Text]) -> bool {
+    let is_other = |entry: &str| fields.iter().any(|field| **field == *entry);
+    list.iter().any(|entry| {
+        entry == name || (entry.to_lowercase() == name.to_lowercase() && !is_other(entry))
+    })
 }
 
 /// The chosen fields, or all.

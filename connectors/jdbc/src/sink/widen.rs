@@ -13,10 +13,11 @@ use super::{
 /// `ALTER TABLE` for the columns that are too narrow; none if widening would not help.
 pub(super) fn widen<D: SinkDatabase>(definition: &Definition<'_>, table: &Table) -> Option<String> {
     let quoting = definition.config.quoting(D::QUOTE);
-    let wider = definition.plan.mapped.iter().filter_map(|mapped| {
-        let column = table.column(&mapped.name)?;
+    let columns = table.columns_for(definition.plan.mapped.iter().map(|mapped| &*mapped.name));
+    let wider = definition.plan.mapped.iter().zip(columns).filter_map(|(mapped, column)| {
+        let column = column?;
         let ty = D::inferred(wider(definition, mapped, column)?);
-        Some(D::widened(&quoting.identifier(&column.name), ty, column.nullable))
+        Some(D::widened(&quoting.identifier(&column.name), ty, column))
     });
     let wider: Vec<String> = wider.collect();
     let name = definition.name.quoted(quoting);

@@ -1,7 +1,7 @@
 //! Values of every type at its edges, from a table through source, converter and sink into a table of the same
 //! definition: equal, or refused by name. Included by the tests of the databases.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::BytesMut;
 use connect_core::{
@@ -39,10 +39,10 @@ pub(crate) type Edges = (&'static str, &'static [Edge]);
 
 /// A database with two tables for each type.
 #[async_trait]
-pub(crate) trait Database {
-    /// Runs statements, and returns what the last one shows.
-    fn sql(&self, text: &str) -> String;
-    /// How a value of a type is shown, as text, with all that it holds.
+pub(crate) trait Database: Sync {
+    /// Runs statements, and returns the rows that they show: an id and a text.
+    async fn sql(&self, text: &str) -> Vec<(usize, String)>;
+    /// An expression of hexadecimal digits that show a value of a type with all that it holds.
     fn shown(&self, ty: &str, value: &str) -> String;
     /// A source that reads what a query selects.
     async fn source(&self, query: &str) -> Result<Box<dyn DynSourceTask>, Error>;
@@ -65,23 +65,33 @@ pub(crate) async fn matrix(database: &dyn Database, types: &[Edges]) -> Vec<Vec<
     let (mut rows, mut wrong) = (Vec::new(), Vec::new());
     for (at, (ty, edges)) in types.iter().enumerate() {
         let from = format!("round_{at}");
-        database.sql(&format!("CREATE TABLE {from} (id int PRIMARY KEY, v {ty})"));
-        for (id, edge) in edges.iter().enumerate() {
-            database.sql(&format!("INSERT INTO {from} VALUES ({id}, {})", edge.sql));
+        let own = format!("{from}_own");
+        let mut setup = String::new();
+        for table in [&from, &own, &format!("{from}_true"), &format!("{from}_false")] {
+            setup.push_str(&format!("CREATE TABLE {table} (id int PRIMARY KEY, v {ty});"));
         }
+        for (id, edge) in edges.iter().enumerate() {
+            setup.push_str(&format!("INSERT INTO {from} VALUES ({id}, {});", edge.sql));
+            setup.push_str(&format!("INSERT INTO {own} VALUES ({id}, {});", edge.becomes));
+        }
+        database.sql(&setup).await;
+        let expected = stored(database, ty, &own).await;
         let records = read(database, &from, edges.len()).await;
         let mut row = vec![format!("`{ty}`")];
         for schemas in ["true", "false"] {
             let to = format!("{from}_{schemas}");
-            database.sql(&format!("CREATE TABLE {to} (id int PRIMARY KEY, v {ty})"));
-            let mut cells = Vec::new();
-            for ((id, edge), record) in edges.iter().enumerate().zip(&records) {
-                let written = match record {
+            let mut written = Vec::new();
+            for record in &records {
+                written.push(match record {
                     Ok(record) => write(&mut *sink, &to, record, schemas).await,
                     Err(error) => Err(error.clone()),
-                };
+                });
+            }
+            let found = stored(database, ty, &to).await;
+            let mut cells = Vec::new();
+            for ((id, edge), written) in edges.iter().enumerate().zip(written) {
                 let value = edge.sql.trim_matches('\'');
-                match judged(database, (ty, &to), (id, edge), written) {
+                match judged(edge, found.get(&id), expected.get(&id), written) {
                     Ok(Outcome::Equal) => cells.push(format!("`{value}`")),
                     Ok(Outcome::Becomes(other)) => cells.push(format!("`{value}` → `{other}`")),
                     Ok(Outcome::Refused(why)) => cells.push(format!("`{value}` – {why}")),
@@ -96,6 +106,13 @@ pub(crate) async fn matrix(database: &dyn Database, types: &[Edges]) -> Vec<Vec<
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     rows
+}
+
+/// The values of a table by id, as hexadecimal digits of what shows them; `-` is NULL.
+async fn stored(database: &dyn Database, ty: &str, table: &str) -> HashMap<usize, String> {
+    let shown = database.shown(ty, "v");
+    let rows = database.sql(&format!("SELECT id, coalesce({shown}, '-') FROM {table}")).await;
+    rows.into_iter().collect()
 }
 
 /// Why a value was refused, and whether it was so by name.
@@ -155,7 +172,7 @@ async fn write(
     let encoded = converter.encode(record.value_schema.as_ref(), &record.value, &mut message);
     encoded.map_err(|error| Refusal::of(&error))?;
     let decoded = converter.decode(Some(&message.freeze())).map_err(|error| Refusal::of(&error))?;
-    let (value_schema, value) = (decoded.schema, decoded.value);
+    let (value_schema, value) = decoded;
     let offset = match &record.value {
         Value::Struct(values) => match values.first() {
             Some(Value::Int32(id)) => i64::from(*id),
@@ -170,27 +187,27 @@ async fn write(
 }
 
 fn judged(
-    database: &dyn Database,
-    (ty, table): (&str, &str),
-    (id, edge): (usize, &Edge),
+    edge: &Edge,
+    found: Option<&String>,
+    expected: Option<&String>,
     written: Result<(), Refusal>,
 ) -> Result<Outcome, String> {
-    let shown = database.shown(ty, "v");
-    let found = database.sql(&format!("SELECT {shown} FROM {table} WHERE id = {id}"));
     if let Err(refusal) = written {
         let named = refusal.text.contains("column=v");
-        return match found.is_empty() && named && refusal.kind == ErrorKind::Data {
+        return match found.is_none() && named && refusal.kind == ErrorKind::Data {
             true => Ok(Outcome::Refused(refusal.why)),
             false => Err(format!("refused as {:?}: {}", refusal.kind, refusal.text)),
         };
     }
-    // The database's own form of what was put into the first table, or of what that becomes.
-    let own = format!("{table}_own");
-    database.sql(&format!("DROP TABLE IF EXISTS {own}; CREATE TABLE {own} (id int, v {ty}); INSERT INTO {own} VALUES (0, {})", edge.becomes));
-    let expected = database.sql(&format!("SELECT {shown} FROM {own}"));
-    match (found == expected, edge.sql == edge.becomes) {
+    match (found == expected && found.is_some(), edge.sql == edge.becomes) {
         (true, true) => Ok(Outcome::Equal),
         (true, false) => Ok(Outcome::Becomes(edge.becomes.trim_matches('\'').to_owned())),
-        (false, _) => Err(format!("stored as {:?}, not {:?}", found.trim(), expected.trim())),
+        (false, _) => Err(format!("stored as {:?}, not {:?}", text(found), text(expected))),
     }
+}
+
+fn text(hex: Option<&String>) -> Option<String> {
+    let byte = |at| hex?.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    let bytes = (0..hex?.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>();
+    Some(bytes.map_or_else(|| "NULL".to_owned(), |b| String::from_utf8_lossy(&b).into_owned()))
 }

@@ -5,7 +5,9 @@ mod shared;
 
 use connect_core::{error::Error, plugin::DynSourceTask, prelude::async_trait, sink::SinkTask};
 
-use crate::{modes, sink, sql};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::{modes, port, sink, sql};
 pub(crate) use shared::{Database, Edges, becomes, matrix, same};
 
 /// Types, with values at their edges. Times of Connect have three digits, `timetz` is shown in UTC.
@@ -195,20 +197,41 @@ pub(crate) const TYPES: &[Edges] = &[
     ("round_mood[]", &[same("'{happy,sad}'")]),
 ];
 
-pub(crate) struct Postgres;
+/// A connection that shows values as UTC does.
+pub(crate) struct Postgres(Client);
+
+impl Postgres {
+    pub(crate) async fn connect() -> Self {
+        let url = format!(
+            "host=127.0.0.1 port={} user=user password=password dbname=mydb options='-c timezone=UTC'",
+            port()
+        );
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        Self(client)
+    }
+}
 
 #[async_trait]
 impl Database for Postgres {
-    fn sql(&self, text: &str) -> String {
-        sql(&format!("SET timezone = 'UTC'; {text}")).trim_end_matches('\n').to_owned()
+    async fn sql(&self, text: &str) -> Vec<(usize, String)> {
+        let answers = self.0.simple_query(text).await.unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        let row = |answer| match answer {
+            SimpleQueryMessage::Row(row) => {
+                Some((row.get(0)?.parse().ok()?, row.get(1)?.to_owned()))
+            }
+            _ => None,
+        };
+        answers.into_iter().filter_map(row).collect()
     }
 
     fn shown(&self, ty: &str, value: &str) -> String {
         // What a number is shown with behind the point is no part of it.
-        match ty {
+        let text = match ty {
             "numeric" => format!("trim_scale({value})::text"),
             _ => format!("{value}::text"),
-        }
+        };
+        format!("encode(convert_to({text}, 'UTF8'), 'hex')")
     }
 
     async fn source(&self, query: &str) -> Result<Box<dyn DynSourceTask>, Error> {
@@ -232,5 +255,5 @@ pub(crate) fn types() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_is_equal_there_or_refused_by_name() {
     types();
-    matrix(&Postgres, TYPES).await;
+    matrix(&Postgres::connect().await, TYPES).await;
 }
