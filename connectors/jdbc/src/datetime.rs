@@ -8,6 +8,11 @@ pub const DAY: i64 = 86_400_000_000;
 pub const FIRST_MICROS: i64 = -62_135_596_800_000_000;
 /// 9999-12-31 23:59:59.999999, in microseconds since the epoch.
 pub const LAST_MICROS: i64 = 253_402_300_799_999_999;
+/// What the JVM's PostgreSQL driver makes of `-infinity` and `infinity`, in milliseconds since the epoch; Debezium has the
+/// same numbers in microseconds.
+pub const INFINITE_MILLIS: (i64, i64) = (-9_223_372_036_832_400_000, 9_223_372_036_825_200_000);
+/// What stands for `-infinity` and `infinity` among days since the epoch.
+pub const INFINITE_DAYS: (i32, i32) = (i32::MIN, i32::MAX);
 /// 1582-10-15, the first day of the Gregorian calendar, in days since the epoch.
 const CUTOVER: i64 = -141_427;
 
@@ -93,9 +98,14 @@ pub fn from_legacy(legacy: i64) -> i64 {
     days(year, month, day).or_else(|| days(year, month, day - 1).map(|d| d + 1)).unwrap_or(legacy)
 }
 
-/// [`to_legacy`] of microseconds since the epoch.
-pub fn to_legacy_micros(micros: i64) -> i64 {
-    to_legacy(micros.div_euclid(DAY)) * DAY + micros.rem_euclid(DAY)
+/// [`to_legacy`]; none of the ten days that were left out between the calendars, which would become others.
+pub fn legacy(days: i64) -> Option<i64> {
+    (!(CUTOVER - 10..CUTOVER).contains(&days)).then(|| to_legacy(days))
+}
+
+/// [`legacy`] of microseconds since the epoch.
+pub fn legacy_micros(micros: i64) -> Option<i64> {
+    Some(legacy(micros.div_euclid(DAY))? * DAY + micros.rem_euclid(DAY))
 }
 
 /// [`from_legacy`] of microseconds since the epoch.
@@ -141,11 +151,16 @@ pub fn date(days: i64, years: Years, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// `HH:MM:SS.ffffff` of microseconds since midnight.
+/// `HH:MM:SS.ffffff` of microseconds since midnight, of less than a thousand hours.
 pub fn time(micros: i64, out: &mut String) {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    two(hours as u32, out);
+    if let Some(hundreds) = u32::try_from(hours / 100).ok().and_then(|n| char::from_digit(n, 10))
+        && hundreds != '0'
+    {
+        out.push(hundreds);
+    }
+    two((hours % 100) as u32, out);
     for part in [minutes, seconds % 60] {
         out.push(':');
         two(part as u32, out);
@@ -213,6 +228,24 @@ pub fn parse(text: &str) -> Option<Parsed> {
     Some(Parsed { micros: days * DAY + micros, with_time: true, with_zone: shift.is_some() })
 }
 
+/// Whether a text is a date, perhaps with a time, of which the year, the month or the day is zero or the month has no
+/// such day: no calendar has it, but MySQL may.
+pub fn is_partial(text: &str) -> bool {
+    let Some((day, rest)) = text.split_at_checked(10) else { return false };
+    let digits =
+        |part: &str, width| part.len() == width && part.bytes().all(|b| b.is_ascii_digit());
+    let parts: Vec<&str> = day.split('-').collect();
+    let [year, month, date] = parts.as_slice() else { return false };
+    let clock =
+        rest.is_empty() || rest.strip_prefix(' ').is_some_and(|c| clock_micros(c).is_some());
+    clock
+        && digits(year, 4)
+        && digits(month, 2)
+        && digits(date, 2)
+        && *month <= "12"
+        && *date <= "31"
+}
+
 /// Splits a zone off: what is before it, and its minutes east of UTC.
 fn zone(clock: &str) -> Option<(&str, Option<i64>)> {
     if let Some(clock) = clock.strip_suffix(['Z', 'z']) {
@@ -227,6 +260,29 @@ fn zone(clock: &str) -> Option<(&str, Option<i64>)> {
         _ => return None,
     };
     Some((clock.trim_end(), Some(if zone.starts_with('-') { -minutes } else { minutes })))
+}
+
+/// Reads `HH:MM[:SS[.f...]]` with or without a zone, 24:00:00 too: microseconds since midnight, and those that the zone is
+/// east of UTC. None for what is no time of day.
+pub fn parse_clock(text: &str) -> Option<(i64, Option<i64>)> {
+    let (clock, shift) = zone(text)?;
+    let micros = match clock.strip_prefix("24:00") {
+        None => clock_micros(clock)?,
+        Some(rest) if clock_micros(&format!("00:00{rest}")) == Some(0) => DAY,
+        Some(_) => return None,
+    };
+    Some((micros, shift.map(|minutes| minutes * 60_000_000)))
+}
+
+/// Reads `[-]H...H:MM:SS[.f...]`, a time of any length, in microseconds.
+pub fn parse_time(text: &str) -> Option<i64> {
+    let (sign, clock) = text.strip_prefix('-').map_or((1, text), |clock| (-1, clock));
+    let (hours, rest) = clock.split_once(':')?;
+    if hours.is_empty() || hours.len() > 6 || !hours.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let hours: i64 = hours.parse().ok()?;
+    Some(sign * (hours * 3_600_000_000 + clock_micros(&format!("00:{rest}"))?))
 }
 
 /// Microseconds of `HH:MM[:SS[.f...]]`, finer digits cut.
@@ -270,7 +326,14 @@ mod tests {
         for day in (-700_000..1000).filter(|day| !(CUTOVER - 10..CUTOVER).contains(day)) {
             assert_eq!(from_legacy(to_legacy(day)), day);
         }
-        assert_eq!(to_legacy_micros(-141_427 * DAY + 5), -141_427 * DAY + 5);
+        assert_eq!(legacy_micros(-141_427 * DAY + 5), Some(-141_427 * DAY + 5));
+        // 1582-10-05 to 14 are of the Gregorian calendar alone.
+        let own: Vec<i64> = (-141_500..-141_400).filter(|day| legacy(*day).is_none()).collect();
+        assert_eq!(
+            own,
+            (days(1582, 10, 5).unwrap()..=days(1582, 10, 14).unwrap()).collect::<Vec<_>>()
+        );
+        assert_eq!(legacy_micros(-141_428 * DAY), None);
     }
 
     #[test]
@@ -289,6 +352,44 @@ mod tests {
         let mut out = String::new();
         iso(1_614_834_367_123_456, 9, &mut out).unwrap();
         assert_eq!(out, "2021-03-04T05:06:07.123456000");
+    }
+
+    #[test]
+    fn dates_that_no_calendar_has_are_known() {
+        for partial in ["2021-02-00", "2021-00-00 05:06:07.5", "0000-00-00", "2021-02-30"] {
+            assert!(is_partial(partial), "{partial}");
+        }
+        for none in
+            ["2021-13-00", "2021-02-32", "2021-02-0x", "2021-2-00", "2021-02-00x", "é021-02-00", ""]
+        {
+            assert!(!is_partial(none), "{none}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_and_written_beyond_a_day() {
+        for (text, micros) in [
+            ("838:59:59", 3_020_399_000_000),
+            ("-01:00:00", -3_600_000_000),
+            ("24:00:00", DAY),
+            ("100:00:00.000001", 360_000_000_001),
+            ("-00:00:00.5", -500_000),
+        ] {
+            assert_eq!(parse_time(text), Some(micros), "{text}");
+            let mut shown = String::new();
+            time(micros.abs(), &mut shown);
+            assert!(text.trim_start_matches('-').trim_end_matches(".5").starts_with(&shown[..8]));
+        }
+        let hour = 3_600_000_000;
+        assert_eq!(parse_clock("24:00:00.000"), Some((DAY, None)));
+        assert_eq!(parse_clock("24:00+02"), Some((DAY, Some(2 * hour))));
+        assert_eq!(parse_clock("01:00:00-03:30"), Some((hour, Some(-3 * hour - hour / 2))));
+        for bad in ["24:00:01", "25:00:00", "1:00", "", "-1:00:00"] {
+            assert_eq!(parse_clock(bad), None, "{bad}");
+        }
+        for bad in ["838:60:00", "x:00:00", ":00:00", "1", "12345678:00:00"] {
+            assert_eq!(parse_time(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -277,25 +277,42 @@ pub(crate) fn null_means_current(settings: &Settings) -> Result<bool> {
 }
 
 /// The time zone that the settings want for the session, as the server takes it.
-fn forced_zone(settings: &Settings) -> Result<Option<String>> {
+pub(crate) fn forced_zone(settings: &Settings) -> Result<Option<String>> {
+    let variables =
+        settings.parameter("sessionVariables").map(zone_variable).transpose()?.flatten();
     if settings.flag("forceConnectionTimeZoneToSession")? != Some(true) {
-        return Ok(None);
+        return Ok(variables);
     }
     let zone = |name: &'static str| settings.parameter(name).map(|zone| (name, zone.trim()));
     let Some((name, zone)) = zone("connectionTimeZone").or_else(|| zone("serverTimezone")) else {
-        return Ok(None);
+        return Ok(variables);
     };
     match zone.to_ascii_uppercase().as_str() {
-        "SERVER" => return Ok(None),
+        "SERVER" => return Ok(variables),
         // The server knows zones by name only where its tables of them are filled.
         "UTC" | "GMT" | "Z" => return Ok(Some("+00:00".to_owned())),
         "LOCAL" => return Err(invalid(name, zone, "a zone's name or an offset expected")),
         _ => {}
     }
-    if !zone.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-:".contains(c)) {
+    if !is_zone(zone) {
         return Err(invalid(name, zone, "a zone's name or an offset expected, such as +02:00"));
     }
     Ok(Some(zone.to_owned()))
+}
+
+fn is_zone(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-:".contains(c))
+}
+
+/// The zone that `sessionVariables` sets, if it does so in a literal.
+fn zone_variable(text: &str) -> Result<Option<String>> {
+    let statements = assignments(text)?;
+    let zone = statements.iter().rev().find_map(|statement| {
+        let (name, value) = statement.split_once(" = ")?;
+        name.eq_ignore_ascii_case("SET SESSION time_zone").then(|| value.trim_matches(['\'', '"']))
+    });
+    let server = |zone: &str| ["SYSTEM", "DEFAULT"].iter().any(|s| zone.eq_ignore_ascii_case(s));
+    Ok(zone.filter(|zone| is_zone(zone) && !server(zone)).map(str::to_owned))
 }
 
 /// `sessionVariables` as statements: assignments between commas or semicolons outside of quotes and parentheses.

@@ -29,7 +29,7 @@ enum Odd {
     Null,
     /// A number above 2^63.
     Decimal,
-    /// A time that is no time of day.
+    /// A time that is no time of day, or a date that no calendar has.
     Text,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Decoder {
     criteria: Criteria,
     zone: Zone,
     legacy: bool,
-    zero: ZeroDate,
+    zero: Option<ZeroDate>,
 }
 
 impl Decoder {
@@ -174,15 +174,17 @@ impl Decoder {
             (Kind::Decimal { scale, .. }, My::Bytes(bytes)) => {
                 text(bytes)?.parse::<Decimal>()?.rescaled(scale).into()
             }
-            (Kind::Text, My::Bytes(bytes)) => Value::String(text(bytes)?),
+            (Kind::Text | Kind::Digits, My::Bytes(bytes)) => Value::String(text(bytes)?),
+            (Kind::Double, My::Bytes(bytes)) => {
+                let digits = text(bytes)?;
+                Value::Float64(digits.parse().map_err(|_| Error::data("not a number"))?)
+            }
             (Kind::Bytes, My::Bytes(bytes)) => Value::Bytes(bytes.into()),
-            (Kind::Year, found) => match integer(&found)? {
-                0 => return self.zero(at),
-                year => {
-                    let days = i64::try_from(year).ok().and_then(|year| datetime::days(year, 1, 1));
-                    self.date(days.ok_or_else(|| Error::data("no such year"))?)?
-                }
-            },
+            (Kind::Year, found) => {
+                let days = i64::try_from(integer(&found)?).ok();
+                let days = days.and_then(|year| datetime::days(year, 1, 1));
+                self.date(days.ok_or_else(|| Error::data("no such year"))?)?
+            }
             (Kind::Time, My::Time(negative, days, hours, minutes, seconds, micros)) => {
                 let hours = i64::from(days) * 24 + i64::from(hours);
                 let clock = (hours * 60 + i64::from(minutes)) * 60 + i64::from(seconds);
@@ -200,11 +202,11 @@ impl Decoder {
             }
             (Kind::Date, found @ My::Date(..)) => match clock(&found) {
                 Some(clock) => self.date(clock.div_euclid(DAY))?,
-                None => return self.zero(at),
+                None => return self.no_date(at, &found),
             },
             (Kind::DateTime(granularity), found @ My::Date(..)) => match clock(&found) {
                 Some(clock) => self.timestamp(granularity, clock)?,
-                None => return self.zero(at),
+                None => return self.no_date(at, &found),
             },
             (_, found) => {
                 return Err(Error::connection("the table changed while it was read")
@@ -214,28 +216,50 @@ impl Decoder {
         Ok((value, None))
     }
 
-    /// A zero date, or one that no calendar has.
-    fn zero(&self, at: usize) -> Result<(Value, Option<Odd>)> {
-        match (self.zero, self.kinds[at]) {
-            (ZeroDate::Null, _) => Ok((Value::Null, (!self.nullable[at]).then_some(Odd::Null))),
-            (ZeroDate::Round, Kind::DateTime(granularity)) => {
+    /// A zero date, or another that no calendar has, such as 2021-02-00.
+    fn no_date(&self, at: usize, found: &mysql_async::Value) -> Result<(Value, Option<Odd>)> {
+        let null = || (Value::Null, (!self.nullable[at]).then_some(Odd::Null));
+        match (self.zero, self.kinds[at], is_zero(found)) {
+            (Some(ZeroDate::Null), ..) | (None, _, true) => Ok(null()),
+            (Some(ZeroDate::Exception), ..) => {
+                Err(Error::data("Zero date value prohibited").context("value", found.as_sql(false)))
+            }
+            (Some(ZeroDate::Round), Kind::DateTime(granularity), true) => {
                 Ok((self.timestamp(granularity, FIRST_DAY * DAY)?, None))
             }
-            (ZeroDate::Round, _) => Ok((self.date(FIRST_DAY)?, None)),
-            (ZeroDate::Exception, _) => Err(Error::data("Zero date value prohibited")),
+            (Some(ZeroDate::Round), _, true) => Ok((self.date(FIRST_DAY)?, None)),
+            // What is left of it cannot be told in another way.
+            (_, _, false) => {
+                let text = found.as_sql(false);
+                Ok((Value::from(text.trim_matches('\'').to_owned()), Some(Odd::Text)))
+            }
         }
     }
 
     fn date(&self, days: i64) -> Result<Value> {
-        let days = if self.legacy { datetime::to_legacy(days) } else { days };
+        let days = if self.legacy { datetime::legacy(days).ok_or_else(left_out)? } else { days };
         Ok(Value::Date(i32::try_from(days).map_err(|_| Error::data("no such day"))?))
     }
 
     fn timestamp(&self, granularity: Granularity, clock: i64) -> Result<Value> {
         let utc = self.zone.instant(clock);
-        let utc = if self.legacy { datetime::to_legacy_micros(utc) } else { utc };
+        let utc = match self.legacy {
+            true => datetime::legacy_micros(utc).ok_or_else(left_out)?,
+            false => utc,
+        };
         granularity.value(utc, &self.zone)
     }
+}
+
+/// A day that the JVM's calendar does not have.
+fn left_out() -> Error {
+    Error::data(
+        "a day from 1582-10-05 to 14, which dates with date.calendar.system=LEGACY do not have; PROLEPTIC_GREGORIAN does",
+    )
+}
+
+fn is_zero(found: &mysql_async::Value) -> bool {
+    matches!(found, mysql_async::Value::Date(0, 0, 0, 0, 0, 0, 0))
 }
 
 fn text(bytes: Vec<u8>) -> Result<Text> {
@@ -268,8 +292,8 @@ fn clock(found: &mysql_async::Value) -> Option<i64> {
     let mysql_async::Value::Date(year, month, day, hours, minutes, seconds, micros) = found else {
         return None;
     };
-    let days =
-        (*year > 0).then(|| datetime::days(i64::from(*year), u32::from(*month), u32::from(*day)));
+    let days = (*month > 0 && *day > 0)
+        .then(|| datetime::days(i64::from(*year), u32::from(*month), u32::from(*day)));
     let clock = (i64::from(*hours) * 60 + i64::from(*minutes)) * 60 + i64::from(*seconds);
     Some(days?? * DAY + clock * 1_000_000 + i64::from(*micros))
 }

@@ -6,7 +6,7 @@ use connectors_jdbc::{
     source::{
         SourceConfig,
         database::{Column, Order, YEAR},
-        keys::Granularity,
+        keys::{DecimalHandling, Granularity},
     },
 };
 use mysql_async::consts::{ColumnFlags, ColumnType};
@@ -30,6 +30,10 @@ pub enum Kind {
         scale: i32,
         precision: i32,
     },
+    /// A decimal number as a double.
+    Double,
+    /// The digits of a decimal number.
+    Digits,
     Text,
     Bytes,
     /// At most eight bits, as INT8.
@@ -49,7 +53,8 @@ pub(crate) struct Driver {
     /// MariaDB's driver makes booleans of `tinyint(1)` and `bit(1)`.
     pub(crate) booleans: bool,
     pub(crate) year_is_date: bool,
-    pub(crate) zero: ZeroDate,
+    /// None where it is not said.
+    pub(crate) zero: Option<ZeroDate>,
 }
 
 /// What becomes of dates such as 0000-00-00 (`zeroDateTimeBehavior`).
@@ -67,9 +72,10 @@ impl Driver {
         let tinyint = settings.flag("tinyInt1isBit")?.unwrap_or(true);
         let zero = settings.parameter("zeroDateTimeBehavior").unwrap_or_default();
         let zero = match zero.to_ascii_uppercase().replace('_', "").as_str() {
-            "" | "CONVERTTONULL" => ZeroDate::Null,
-            "EXCEPTION" => ZeroDate::Exception,
-            "ROUND" => ZeroDate::Round,
+            "" => None,
+            "CONVERTTONULL" => Some(ZeroDate::Null),
+            "EXCEPTION" => Some(ZeroDate::Exception),
+            "ROUND" => Some(ZeroDate::Round),
             _ => {
                 let expected = "CONVERT_TO_NULL, EXCEPTION or ROUND expected";
                 return Err(connectors_jdbc::connection::invalid(
@@ -107,7 +113,11 @@ impl Kind {
                 // Its length counts the sign and the point too.
                 let extra = i32::from(!unsigned) + i32::from(scale > 0);
                 let precision = i32::try_from(length).unwrap_or(65) - extra;
-                Self::Decimal { scale, precision }
+                match config.decimal_handling {
+                    Some(DecimalHandling::Double) => Self::Double,
+                    Some(DecimalHandling::String) => Self::Digits,
+                    _ => Self::Decimal { scale, precision },
+                }
             }
             ColumnType::MYSQL_TYPE_BIT if length == 1 && driver.booleans => Self::Boolean,
             ColumnType::MYSQL_TYPE_BIT if length <= 8 => Self::Bits,
@@ -140,11 +150,11 @@ impl Kind {
             Self::Int32 => Schema::new(Type::Int32),
             Self::Int64 | Self::UInt64 => Schema::new(Type::Int64),
             Self::Float32 => Schema::new(Type::Float32),
-            Self::Float64 => Schema::new(Type::Float64),
+            Self::Float64 | Self::Double => Schema::new(Type::Float64),
             Self::Decimal { scale, .. } if aiven => Schema::decimal(scale),
             Self::Decimal { scale, precision } => Schema::decimal(scale)
                 .parameter(Text::from_static("connect.decimal.precision"), precision.to_string()),
-            Self::Text => Schema::new(Type::String),
+            Self::Text | Self::Digits => Schema::new(Type::String),
             Self::Bytes => Schema::new(Type::Bytes),
             Self::Date | Self::Year => Schema::date(),
             Self::Time => Schema::time(),
@@ -161,7 +171,9 @@ impl Kind {
             Self::Boolean | Self::Int8 | Self::Int16 | Self::Int32 | Self::Int64 | Self::UInt64 => {
                 Order::Integer
             }
-            Self::Float32 | Self::Float64 | Self::Decimal { .. } => Order::Number,
+            Self::Float32 | Self::Float64 | Self::Decimal { .. } | Self::Double | Self::Digits => {
+                Order::Number
+            }
             Self::Text => Order::Text,
             Self::Date | Self::DateTime(_) | Self::Year => Order::Local,
             _ => Order::Other,

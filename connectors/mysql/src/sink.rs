@@ -18,6 +18,7 @@ use connectors_jdbc::{
         SinkConfig,
         cell::{Cells, Format},
         database::{AtOnce, Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
+        named::{bits_length, debezium},
         table::{Column, Table},
     },
     source::keys::CalendarSystem,
@@ -78,9 +79,11 @@ impl Nature {
 /// An error, where an upsert has met another row than that of its key.
 const MET: &str = "(SELECT 1 UNION ALL SELECT 2)";
 
-fn utc(config: &SinkConfig) -> Result<bool> {
-    let zone = Zone::of(&config.timezone).ok_or_else(|| Error::config("Invalid time zone"))?;
-    Ok(zone.is_utc())
+/// The zone of the session, in which values of the type TIMESTAMP are read: the one that the settings force, else UTC.
+fn session_zone(config: &SinkConfig) -> Result<Zone> {
+    let Some(forced) = connection::forced_zone(&config.connection)? else { return Ok(Zone::UTC) };
+    let unknown = || Error::config(format!("Invalid time zone of the session: {forced}"));
+    Zone::of(&forced).ok_or_else(unknown)
 }
 
 impl MySqlWriter {
@@ -171,6 +174,33 @@ impl MySqlWriter {
         }
         Ok(())
     }
+}
+
+/// The type for values of one of Debezium's types.
+fn named_type(schema: &Schema) -> Option<String> {
+    let ty = match debezium(schema)? {
+        "time.Date" | "time.IsoDate" => "DATE",
+        "time.Time" => "TIME(3)",
+        "time.MicroTime" | "time.NanoTime" | "time.IsoTime" | "time.ZonedTime" => "TIME(6)",
+        "time.Timestamp" => "DATETIME(3)",
+        "time.MicroTimestamp"
+        | "time.NanoTimestamp"
+        | "time.IsoTimestamp"
+        | "time.ZonedTimestamp" => "DATETIME(6)",
+        "time.Year" => "YEAR",
+        "data.VariableScaleDecimal" => "DECIMAL(65,20)",
+        "data.Bits" => match bits_length(schema).filter(|length| *length <= 64) {
+            Some(length) => return Some(format!("BIT({length})")),
+            None => "LONGBLOB",
+        },
+        "data.Json" => "JSON",
+        "data.Uuid" => "VARCHAR(36)",
+        "data.Xml" => "LONGTEXT",
+        "data.geometry.Point" => "POINT",
+        "data.geometry.Geometry" | "data.geometry.Geography" => "GEOMETRY",
+        _ => return None,
+    };
+    Some(ty.to_owned())
 }
 
 fn name(write: &Write<'_>, (_, column): &Bound<'_>) -> String {
@@ -275,7 +305,8 @@ impl SinkDatabase for MySqlWriter {
     const EXACT_KEY: bool = false;
 
     async fn connect(config: &SinkConfig) -> Result<Self> {
-        let connection = connection::connect(&config.connection, utc(config)?).await?;
+        let utc = session_zone(config)?.is_utc();
+        let connection = connection::connect(&config.connection, utc).await?;
         Ok(Self { connection, sql: Vec::new(), nature: Nature::default(), began: false })
     }
 
@@ -291,8 +322,10 @@ impl SinkDatabase for MySqlWriter {
             legacy: config.calendar == CalendarSystem::Legacy,
             unit: config.timestamp_precision,
             years: Years::Four,
+            instants: session_zone(config)?,
             utc: "",
             infinity: false,
+            long_times: true,
             untyped: false,
             nul: true,
             bits_are_numbers: true,
@@ -447,6 +480,9 @@ impl SinkDatabase for MySqlWriter {
     }
 
     fn column_type(schema: &Schema, aiven: bool) -> String {
+        if let Some(named) = named_type(schema) {
+            return named;
+        }
         let ty = match (schema.logical_name(), &schema.ty) {
             (Some(logical::DECIMAL), _) => {
                 return format!("DECIMAL(65,{})", schema.scale().clamp(0, 38));

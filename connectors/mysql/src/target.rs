@@ -175,7 +175,9 @@ fn kind(found: &Found) -> Kind {
         "bit" => Kind::Bit(found.precision.unwrap_or(1)),
         "date" => Kind::Date,
         "time" => Kind::Time { instant: false, digits },
-        "datetime" | "timestamp" => Kind::DateTime { instant: false, digits },
+        "datetime" => Kind::DateTime { instant: false, digits },
+        // Kept in UTC, and shown and read in the session's zone.
+        "timestamp" => Kind::DateTime { instant: true, digits },
         "json" => Kind::Json,
         "uuid" => Kind::Uuid,
         "char" | "varchar" => Kind::Text(limit().map(Limit::Characters)),

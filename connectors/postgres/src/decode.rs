@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use connect_core::{
-    data::{Decimal, Field, Schema, Text, Type as ConnectType, Value},
+    data::{Decimal, Field, Schema, Text, Type as ConnectType, Value, logical},
     error::{Error, ErrorKind, Result},
 };
 use connectors_jdbc::{
@@ -20,20 +20,36 @@ use connectors_jdbc::{
 
 use crate::{catalog::PgType, kind::Kind};
 
+/// Signs of numerics from here on are those of NaN and infinity.
+const SPECIAL: u16 = 0xc000;
+/// The midnight after a day, in milliseconds.
+const MIDNIGHT: i32 = logical::DAY_MILLIS as i32;
 /// Days and microseconds from the Unix epoch to PostgreSQL's, 2000-01-01.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// What the JVM's driver makes of infinity, in milliseconds.
-const INFINITY: (i64, i64) = (-9_223_372_036_832_400_000, 9_223_372_036_825_200_000);
+
+/// A value that the schema of its column does not foresee: its row has a schema of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Odd {
+    /// NaN, infinity, or more digits after the point than there are elsewhere.
+    Text,
+    /// An array of so many dimensions: the database does not keep to what was declared.
+    Dimensions(usize),
+}
+
+/// The odd values of a row, by position.
+type OddValues = Vec<(usize, Odd)>;
 
 /// Reads rows of a statement.
 pub(crate) struct Decoder {
     kinds: Vec<Kind>,
     names: Vec<Text>,
     schema: Arc<Schema>,
+    odd: Vec<(OddValues, Arc<Schema>)>,
     criteria: Criteria,
     zone: Zone,
     legacy: bool,
+    aiven: bool,
     /// Timestamps of the row that is being read, by position in the criteria.
     times: Vec<Option<i64>>,
 }
@@ -63,9 +79,11 @@ impl Decoder {
             kinds,
             names,
             schema: Arc::new(schema),
+            odd: Vec::new(),
             criteria: criteria.clone(),
             zone,
             legacy: config.calendar == CalendarSystem::Legacy,
+            aiven: config.aiven,
             times: vec![None; criteria.timestamps.len()],
         })
     }
@@ -108,7 +126,7 @@ impl Decoder {
                 .context("expected", self.kinds.len()));
         }
         let mut values = Vec::with_capacity(self.kinds.len());
-        let (mut mark, mut error) = (None, None);
+        let (mut mark, mut error, mut odd) = (None, None, Vec::new());
         for at in 0..self.kinds.len() {
             let bytes = field(&mut data)?;
             let named = |e: Error| e.context("column", &self.names[at]);
@@ -121,7 +139,15 @@ impl Decoder {
             let value = match bytes {
                 None => Value::Null,
                 Some(bytes) => {
-                    match value(&self.kinds[at], &message, bytes, &self.zone, self.legacy) {
+                    let kind = &self.kinds[at];
+                    let read = match strange(kind, bytes).map_err(named)? {
+                        None => value(kind, &message, bytes, &self.zone, self.legacy),
+                        Some(strange) => {
+                            odd.push((at, strange));
+                            self.odd(kind, strange, &message, bytes)
+                        }
+                    };
+                    match read {
                         Ok(value) => value,
                         // Its neighbours can be read.
                         Err(e) if e.kind() == ErrorKind::Data => {
@@ -138,8 +164,58 @@ impl Decoder {
             values.push(value);
         }
         let timestamp = self.times.iter().find_map(|time| *time);
-        Ok(Some(Row { value: Value::Struct(values), schema: None, timestamp, mark, size, error }))
+        let schema = (!odd.is_empty()).then(|| self.odd_schema(odd));
+        Ok(Some(Row { value: Value::Struct(values), schema, timestamp, mark, size, error }))
     }
+
+    fn odd(&self, kind: &Kind, odd: Odd, message: &Bytes, bytes: &[u8]) -> Result<Value> {
+        match (kind, odd) {
+            (Kind::Array(element, _), Odd::Dimensions(dimensions)) => {
+                array(element, dimensions, message, bytes, &self.zone, self.legacy)
+            }
+            _ => Ok(Value::from(number(bytes)?.text())),
+        }
+    }
+
+    /// The schema of rows with these odd values.
+    fn odd_schema(&mut self, odd: OddValues) -> Arc<Schema> {
+        if let Some((_, known)) = self.odd.iter().find(|(known, _)| *known == odd) {
+            return Arc::clone(known);
+        }
+        let mut schema = (*self.schema).clone();
+        if let ConnectType::Struct(fields) = &mut schema.ty {
+            for (at, odd) in &odd {
+                let other = match (odd, &self.kinds[*at]) {
+                    (Odd::Dimensions(dimensions), Kind::Array(element, _)) => {
+                        element.array(*dimensions, self.aiven)
+                    }
+                    _ => Schema::new(ConnectType::String),
+                };
+                fields[*at].schema = Arc::new(other.optional(fields[*at].schema.optional));
+            }
+        }
+        let schema = Arc::new(schema);
+        self.odd.push((odd, Arc::clone(&schema)));
+        schema
+    }
+}
+
+/// What is odd about a value.
+fn strange(kind: &Kind, bytes: &[u8]) -> Result<Option<Odd>> {
+    let word = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
+    Ok(match kind {
+        Kind::Numeric { .. } | Kind::Variable | Kind::Whole(_) if word(4) >= Some(SPECIAL) => {
+            Some(Odd::Text)
+        }
+        Kind::Numeric { scale, .. } if word(6).map(i32::from) > Some((*scale).max(0)) => {
+            Some(Odd::Text)
+        }
+        Kind::Array(_, declared) => {
+            let dimensions = dimensions(bytes)?.len();
+            (dimensions != 0 && dimensions != *declared).then_some(Odd::Dimensions(dimensions))
+        }
+        _ => None,
+    })
 }
 
 fn torn() -> Error {
@@ -194,10 +270,19 @@ fn value(kind: &Kind, message: &Bytes, bytes: &[u8], zone: &Zone, legacy: bool) 
         Kind::Int64 => Value::Int64(i64::from_be_bytes(fixed(bytes)?)),
         Kind::Oid => Value::Int64(i64::from(u32::from_be_bytes(fixed(bytes)?))),
         Kind::Float32 => Value::Float32(f32::from_be_bytes(fixed(bytes)?)),
-        Kind::Float64 | Kind::Money => Value::Float64(f64::from_be_bytes(fixed(bytes)?)),
+        Kind::Float64 => Value::Float64(f64::from_be_bytes(fixed(bytes)?)),
+        Kind::Money => Value::Float64(exact(&numeric(bytes, None)?)?),
         Kind::Numeric { scale, .. } => numeric(bytes, Some(*scale))?.into(),
         Kind::Whole(size) => whole(&numeric(bytes, None)?, *size)?,
-        Kind::Double => Value::Float64(numeric(bytes, None)?.to_f64()),
+        Kind::Double => Value::Float64(number(bytes)?.double()),
+        Kind::Digits => Value::from(number(bytes)?.text()),
+        Kind::Variable => {
+            let number = numeric(bytes, None)?;
+            Value::Struct(vec![
+                Value::Int32(number.scale()),
+                Value::Bytes(number.to_bytes().into()),
+            ])
+        }
         Kind::Text | Kind::Json | Kind::Inet | Kind::AsText => Value::String(text(message, bytes)?),
         Kind::Jsonb => match bytes {
             [1, json @ ..] => Value::String(text(message, json)?),
@@ -210,22 +295,30 @@ fn value(kind: &Kind, message: &Bytes, bytes: &[u8], zone: &Zone, legacy: bool) 
             infinite @ (i32::MAX | i32::MIN) => Value::Date(infinite),
             days => {
                 let days = i64::from(days) + i64::from(EPOCH_DAYS);
-                let days = if legacy { datetime::to_legacy(days) } else { days };
+                let days = if legacy { datetime::legacy(days).ok_or_else(left_out)? } else { days };
                 Value::Date(i32::try_from(days).map_err(|_| Error::data("no such day in Connect"))?)
             }
         },
-        // As `java.sql.Time`: a time of the day 1970-01-01.
-        Kind::Time => Value::Time((zone.instant(micros(bytes)?).rem_euclid(DAY) / 1000) as i32),
+        Kind::Time => Value::Time(match micros(bytes)? {
+            // 24:00:00, which is not the day's first moment.
+            DAY => MIDNIGHT,
+            // As `java.sql.Time`: a time of the day 1970-01-01.
+            micros => (zone.instant(micros).rem_euclid(DAY) / 1000) as i32,
+        }),
         Kind::Timetz => {
             let bytes: [u8; 12] = fixed(bytes)?;
             // Seconds west of UTC.
             let west = i32::from_be_bytes(fixed(&bytes[8..])?);
-            let utc = micros(&bytes[..8])? + i64::from(west) * 1_000_000;
-            Value::Time((utc.rem_euclid(DAY) / 1000) as i32)
+            Value::Time(match (micros(&bytes[..8])?, west) {
+                (DAY, 0) => MIDNIGHT,
+                (DAY, _) => return Err(Error::data("24:00:00 of another zone than UTC")),
+                (clock, west) => {
+                    ((clock + i64::from(west) * 1_000_000).rem_euclid(DAY) / 1000) as i32
+                }
+            })
         }
         Kind::Timestamp(granularity) | Kind::Timestamptz(granularity) => match micros(bytes)? {
-            i64::MAX => Value::Timestamp(INFINITY.1),
-            i64::MIN => Value::Timestamp(INFINITY.0),
+            infinite @ (i64::MAX | i64::MIN) => granularity.infinite(infinite > 0),
             since => {
                 let clock = since.checked_add(EPOCH_MICROS);
                 let clock = clock.ok_or_else(|| Error::data("no such instant in Connect"))?;
@@ -233,7 +326,10 @@ fn value(kind: &Kind, message: &Bytes, bytes: &[u8], zone: &Zone, legacy: bool) 
                     Kind::Timestamp(_) => zone.instant(clock),
                     _ => clock,
                 };
-                let utc = if legacy { datetime::to_legacy_micros(utc) } else { utc };
+                let utc = match legacy {
+                    true => datetime::legacy_micros(utc).ok_or_else(left_out)?,
+                    false => utc,
+                };
                 granularity.value(utc, zone)?
             }
         },
@@ -243,22 +339,78 @@ fn value(kind: &Kind, message: &Bytes, bytes: &[u8], zone: &Zone, legacy: bool) 
     })
 }
 
+/// A day that the JVM's calendar does not have.
+fn left_out() -> Error {
+    Error::data(
+        "a day from 1582-10-05 to 14, which dates with date.calendar.system=LEGACY do not have; PROLEPTIC_GREGORIAN does",
+    )
+}
+
+/// A numeric.
+enum Number {
+    Finite(Decimal),
+    /// As PostgreSQL writes it.
+    Special(&'static str),
+}
+
+impl Number {
+    fn text(&self) -> String {
+        match self {
+            Self::Finite(number) => number.to_string(),
+            Self::Special(text) => (*text).to_owned(),
+        }
+    }
+
+    fn double(&self) -> f64 {
+        match self {
+            Self::Finite(number) => number.to_f64(),
+            Self::Special("Infinity") => f64::INFINITY,
+            Self::Special("-Infinity") => f64::NEG_INFINITY,
+            Self::Special(_) => f64::NAN,
+        }
+    }
+}
+
+/// A numeric with the digits after the point that it is shown with.
+fn number(bytes: &[u8]) -> Result<Number> {
+    let sign = bytes.get(4..6).map(fixed).transpose()?.map(u16::from_be_bytes);
+    Ok(match sign {
+        Some(SPECIAL) => Number::Special("NaN"),
+        Some(0xd000) => Number::Special("Infinity"),
+        Some(0xf000) => Number::Special("-Infinity"),
+        _ => Number::Finite(numeric(bytes, None)?),
+    })
+}
+
+/// A finite numeric, with this scale or its own.
 fn numeric(mut bytes: &[u8], scale: Option<i32>) -> Result<Decimal> {
     let early = || Error::internal("PostgreSQL's numeric ends early");
     if bytes.len() < 8 {
         return Err(early());
     }
     let (count, weight, sign) = (bytes.get_u16(), bytes.get_i16(), bytes.get_u16());
-    let shown = bytes.get_u16();
-    if !matches!(sign, 0 | 0x4000) {
+    let shown = i32::from(bytes.get_u16());
+    if sign >= SPECIAL {
         return Err(Error::data("NaN and infinity have no form in a Decimal"));
+    }
+    if scale.is_some_and(|scale| shown > scale.max(0)) {
+        return Err(Error::data("a number with more digits after the point than its Decimal has"));
     }
     if bytes.len() < usize::from(count) * 2 {
         return Err(early());
     }
     let digits: Vec<u16> = (0..count).map(|_| bytes.get_u16()).collect();
-    let scale = scale.unwrap_or_else(|| i32::from(shown));
-    Ok(Decimal::from_base_10000(sign == 0x4000, weight, &digits, scale))
+    Ok(Decimal::from_base_10000(sign == 0x4000, weight, &digits, scale.unwrap_or(shown)))
+}
+
+/// The double that a number is.
+fn exact(number: &Decimal) -> Result<f64> {
+    let double = number.to_f64();
+    let back = double.to_string().parse::<Decimal>().ok();
+    match back.and_then(|back| back.rescaled_exactly(number.scale())).as_ref() == Some(number) {
+        true => Ok(double),
+        false => Err(Error::data("a number that no double is equal to").context("value", number)),
+    }
 }
 
 fn whole(number: &Decimal, size: usize) -> Result<Value> {
@@ -297,28 +449,40 @@ fn uuid(bytes: [u8; 16]) -> String {
     text
 }
 
-/// An array, with as many dimensions as its schema says: the database does not keep to what was declared.
-fn array(
-    element: &Kind,
-    declared: usize,
-    message: &Bytes,
-    mut bytes: &[u8],
-    zone: &Zone,
-    legacy: bool,
-) -> Result<Value> {
+/// The lengths of an array's dimensions; none of an empty one.
+fn dimensions(mut bytes: &[u8]) -> Result<Vec<usize>> {
     if bytes.len() < 12 {
         return Err(torn());
     }
-    let dimensions = bytes.get_i32();
+    let count = bytes.get_i32();
     bytes.advance(8);
     let mut lengths = Vec::new();
-    for _ in 0..dimensions {
+    for _ in 0..count {
         if bytes.len() < 8 {
             return Err(torn());
         }
         lengths.push(usize::try_from(bytes.get_i32()).map_err(|_| torn())?);
-        bytes.advance(4);
+        if bytes.get_i32() != 1 {
+            return Err(Error::data("an array whose first element has another number than 1"));
+        }
     }
+    Ok(lengths)
+}
+
+/// An array of so many dimensions.
+fn array(
+    element: &Kind,
+    count: usize,
+    message: &Bytes,
+    bytes: &[u8],
+    zone: &Zone,
+    legacy: bool,
+) -> Result<Value> {
+    let lengths = dimensions(bytes)?;
+    if !lengths.is_empty() && lengths.len() != count {
+        return Err(Error::data("an array of more or fewer dimensions than were declared"));
+    }
+    let mut bytes = bytes.get(12 + lengths.len() * 8..).ok_or_else(torn)?;
     let mut items = Vec::new();
     for _ in 0..lengths.iter().product::<usize>() * usize::from(!lengths.is_empty()) {
         items.push(match field(&mut bytes)? {
@@ -326,19 +490,13 @@ fn array(
             Some(bytes) => value(element, message, bytes, zone, legacy)?,
         });
     }
-    // Of more dimensions than declared the inner ones are joined; of fewer, each item is a list of one.
-    let keep = declared.min(lengths.len().max(1));
-    for length in lengths.iter().take(keep).skip(1).rev() {
-        let inner: usize = *length * lengths.iter().skip(keep).product::<usize>();
+    for length in lengths.iter().skip(1).rev() {
         let mut lists = Vec::new();
         let mut rest = items.into_iter().peekable();
         while rest.peek().is_some() {
-            lists.push(Value::Array(rest.by_ref().take(inner.max(1)).collect()));
+            lists.push(Value::Array(rest.by_ref().take(*length).collect()));
         }
         items = lists;
-    }
-    for _ in keep..declared {
-        items = items.into_iter().map(|item| Value::Array(vec![item])).collect();
     }
     Ok(Value::Array(items))
 }

@@ -8,8 +8,10 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// How the driver calls every error of a handshake, also that the server has no TLS.
 pub(crate) const HANDSHAKE: &str = "error performing TLS handshake";
-/// Files of PostgreSQL whose errors are about the text of a value, with the code of SQL's syntax or of internal errors.
-const SYNTAXES: &[&str] = &["tsvector_parser.c", "tsquery.c", "hstore_io.c", "ltree_io.c"];
+/// Files of PostgreSQL whose errors are about a value, with the code of SQL's syntax, of internal errors, or of what is not
+/// supported: NaN as money.
+const SYNTAXES: &[&str] =
+    &["tsvector_parser.c", "tsquery.c", "hstore_io.c", "ltree_io.c", "numeric.c"];
 /// Functions of PostgreSQL whose errors are about a row, with a code that is otherwise about a statement: row level
 /// security.
 const ROW_CHECKS: &[&str] = &["ExecWithCheckOptions"];
@@ -67,7 +69,7 @@ fn driver(error: &tokio_postgres::Error) -> Error {
 fn kind(db: &DbError) -> ErrorKind {
     let code = db.code().code();
     match (code.get(..2).unwrap_or_default(), code) {
-        ("42" | "XX", _) if db.file().is_some_and(|file| SYNTAXES.contains(&file)) => {
+        ("42" | "XX" | "0A", _) if db.file().is_some_and(|file| SYNTAXES.contains(&file)) => {
             ErrorKind::Data
         }
         ("42", _) if db.routine().is_some_and(|routine| ROW_CHECKS.contains(&routine)) => {

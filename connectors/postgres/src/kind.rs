@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use connect_core::data::{Schema, Text, Type as ConnectType};
+use connect_core::data::{Field, Schema, Text, Type as ConnectType};
 use connectors_jdbc::source::{
     SourceConfig,
-    keys::{Granularity, NumericMapping},
+    keys::{DecimalHandling, Granularity, NumericMapping},
 };
 use tokio_postgres::types::Type;
 
@@ -37,6 +37,10 @@ pub(crate) enum Kind {
     Whole(usize),
     /// A numeric as a double.
     Double,
+    /// The digits of a numeric.
+    Digits,
+    /// A numeric with its own scale (`io.debezium.data.VariableScaleDecimal`).
+    Variable,
     Text,
     Json,
     Jsonb,
@@ -105,7 +109,9 @@ impl Kind {
             Self::Numeric { scale, .. } if aiven => Schema::decimal(*scale),
             Self::Numeric { scale, precision } => Schema::decimal(*scale)
                 .parameter(Text::from_static("connect.decimal.precision"), precision.to_string()),
+            Self::Variable => variable(),
             Self::Text
+            | Self::Digits
             | Self::Json
             | Self::Jsonb
             | Self::Uuid
@@ -120,14 +126,17 @@ impl Kind {
                 Granularity::MicrosLong | Granularity::NanosLong => Schema::new(ConnectType::Int64),
                 _ => Schema::new(ConnectType::String),
             },
-            Self::Array(element, dimensions) => {
-                let mut schema = element.schema(aiven).optional(true);
-                for _ in 1..*dimensions {
-                    schema = Schema::new(ConnectType::Array(Arc::new(schema))).optional(true);
-                }
-                Schema::new(ConnectType::Array(Arc::new(schema)))
-            }
+            Self::Array(element, dimensions) => element.array(*dimensions, aiven),
         }
+    }
+
+    /// The schema of an array of these with so many dimensions, at least one.
+    pub(crate) fn array(&self, dimensions: usize, aiven: bool) -> Schema {
+        let mut schema = self.schema(aiven).optional(true);
+        for _ in 1..dimensions {
+            schema = Schema::new(ConnectType::Array(Arc::new(schema))).optional(true);
+        }
+        Schema::new(ConnectType::Array(Arc::new(schema)))
     }
 
     /// How a column stands in the SELECT: as it is where its binary form is read here, else as text.
@@ -136,10 +145,10 @@ impl Kind {
             Self::AsText => format!("{column}::text"),
             // A cast would add the mask.
             Self::Inet => format!("textin(inet_out({column}))"),
-            Self::Money => format!("{column}::numeric::float8"),
+            Self::Money => format!("{column}::numeric"),
             Self::Array(element, _) => match **element {
                 Self::AsText | Self::Inet => format!("{column}::text[]"),
-                Self::Money => format!("{column}::numeric[]::float8[]"),
+                Self::Money => format!("{column}::numeric[]"),
                 _ => column,
             },
             _ => column,
@@ -147,8 +156,27 @@ impl Kind {
     }
 }
 
-/// `JdbcSourceConnectorConfig.NumericMapping`, as `GenericDatabaseDialect.addFieldToSchema` applies it.
+/// Debezium's structure of a number and its scale.
+fn variable() -> Schema {
+    let field =
+        |name, ty| Field { name: Text::from_static(name), schema: Arc::new(Schema::new(ty)) };
+    let fields = vec![field("scale", ConnectType::Int32), field("value", ConnectType::Bytes)];
+    let schema = Schema::new(ConnectType::Struct(fields));
+    Schema { version: Some(1), ..schema.named("io.debezium.data.VariableScaleDecimal") }
+}
+
+/// What a numeric becomes.
 fn numeric(modifier: i32, config: &SourceConfig) -> Kind {
+    match (mapped(modifier, config), config.decimal_handling) {
+        (Kind::Numeric { .. }, Some(DecimalHandling::Double)) => Kind::Double,
+        (Kind::Numeric { .. }, Some(DecimalHandling::String)) => Kind::Digits,
+        (Kind::Numeric { .. }, Some(DecimalHandling::Precise)) if modifier < 4 => Kind::Variable,
+        (kind, _) => kind,
+    }
+}
+
+/// `JdbcSourceConnectorConfig.NumericMapping`, as `GenericDatabaseDialect.addFieldToSchema` applies it.
+fn mapped(modifier: i32, config: &SourceConfig) -> Kind {
     let mapping = config.numeric();
     if modifier < 4 {
         // Of any size: cutting its fraction, as the JVM's does, would lose it.

@@ -15,6 +15,7 @@ use connectors_jdbc::{
         SinkConfig,
         cell::{Cells, Format},
         database::{AtOnce, Bound, Inferred, OffsetRow, Operation, SinkDatabase, Write},
+        named::{bits_length, debezium},
         table::{Column, Fill, Table},
     },
     source::keys::CalendarSystem,
@@ -103,8 +104,39 @@ fn sql(write: &Write<'_>) -> Option<String> {
     })
 }
 
+/// The type for values of one of Debezium's types.
+fn named_type(schema: &Schema) -> Option<String> {
+    let ty = match debezium(schema)? {
+        "time.Date" | "time.IsoDate" => "DATE",
+        "time.Time" | "time.MicroTime" | "time.NanoTime" | "time.IsoTime" => "TIME",
+        "time.Timestamp" | "time.MicroTimestamp" | "time.NanoTimestamp" | "time.IsoTimestamp" => {
+            "TIMESTAMP"
+        }
+        "time.ZonedTime" => "TIMETZ",
+        "time.ZonedTimestamp" => "TIMESTAMPTZ",
+        "time.Interval" | "time.MicroDuration" => "INTERVAL",
+        "data.VariableScaleDecimal" => "NUMERIC",
+        "data.Bits" => match bits_length(schema) {
+            Some(length) => return Some(format!("BIT({length})")),
+            None => "VARBIT",
+        },
+        "data.Json" => "JSONB",
+        "data.Xml" => "XML",
+        "data.Uuid" => "UUID",
+        "data.Tsvector" | "data.TsVector" => "TSVECTOR",
+        "data.geometry.Point" => "POINT",
+        "data.geometry.Geometry" => "GEOMETRY",
+        "data.geometry.Geography" => "GEOGRAPHY",
+        _ => return None,
+    };
+    Some(ty.to_owned())
+}
+
 /// The JVM's type of a column (`PostgreSqlDatabaseDialect.getSqlType`).
 fn sql_type(schema: &Schema) -> String {
+    if let Some(named) = named_type(schema) {
+        return named;
+    }
     let ty = match (schema.logical_name(), &schema.ty) {
         (Some(logical::DECIMAL), _) => "DECIMAL",
         (Some(logical::DATE), _) => "DATE",
@@ -119,7 +151,7 @@ fn sql_type(schema: &Schema) -> String {
         (_, ConnectType::String) => "TEXT",
         (_, ConnectType::Bytes) => "BYTEA",
         (_, ConnectType::Array(item)) => match item.ty {
-            ConnectType::Map(..) | ConnectType::Struct(_) => "JSONB",
+            ConnectType::Map(..) | ConnectType::Struct(_) if named_type(item).is_none() => "JSONB",
             _ => return format!("{}[]", sql_type(item)),
         },
         (_, ConnectType::Map(..) | ConnectType::Struct(_)) => "JSONB",
@@ -161,8 +193,10 @@ impl SinkDatabase for PostgresWriter {
             legacy: config.calendar == CalendarSystem::Legacy,
             unit: config.timestamp_precision,
             years: Years::Any,
+            instants: Zone::UTC,
             utc: "+00",
             infinity: true,
+            long_times: false,
             untyped: config.connection.parameter("stringtype") == Some("unspecified"),
             nul: false,
             bits_are_numbers: false,

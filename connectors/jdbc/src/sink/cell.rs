@@ -11,10 +11,11 @@ use connect_core::{
 use super::{
     json::json,
     keys::{DateZone, TimestampPrecision},
+    named::{self, Meaning},
     numbers::{self, boolean, decimal, float, integer},
     plan::Mapped,
     table::{Column, Kind, Limit},
-    times::{self, date, field_of_timestamps, of_day, time, timestamp},
+    times::{self, date, field_of_timestamps, millis, of_day, time},
 };
 use crate::{datetime::Years, zone::Zone};
 
@@ -48,10 +49,14 @@ pub struct Format {
     pub unit: TimestampPrecision,
     /// Which years the database has.
     pub years: Years,
+    /// The zone that instants are written in.
+    pub instants: Zone,
     /// What stands behind an instant.
     pub utc: &'static str,
-    /// Whether the database knows dates without end: `infinity` and `-infinity`.
+    /// Whether the database knows dates without end, `infinity` and `-infinity`, and has numbers of that kind and NaN.
     pub infinity: bool,
+    /// Whether times may be negative, or longer than a day: up to 838 hours.
+    pub long_times: bool,
     /// Whether dates and times in any form are left to the database (`stringtype=unspecified`): what it makes of a zone
     /// or a time that its column does not have is its own.
     pub untyped: bool,
@@ -68,6 +73,14 @@ pub(super) fn misfit<T>(why: &'static str) -> Fit<T> {
     Err(Cow::Borrowed(why))
 }
 
+/// What a value goes into.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'t> {
+    pub(super) kind: &'t Kind,
+    /// The type as the database writes it.
+    pub(super) declared: &'t str,
+}
+
 /// Writes the value of a field for its column.
 ///
 /// # Errors
@@ -79,16 +92,47 @@ pub fn cell(
     format: &Format,
     out: &mut impl Cells,
 ) -> Result<()> {
-    let fit = match mapped.timestamp {
-        true => field_of_timestamps(value, &column.kind, format, out),
-        false => write(value, mapped.schema.as_ref().map(|s| &s.ty), &column.kind, format, out),
+    let target = Target { kind: &column.kind, declared: &column.declared };
+    let ty = mapped.schema.as_ref().map(|schema| &schema.ty);
+    let fit = match (mapped.timestamp, &mapped.meaning) {
+        (true, _) => field_of_timestamps(value, &column.kind, format, out),
+        (false, Meaning::Plain) => write(value, ty, target, format, out),
+        (false, meaning) => write_as(value, (meaning, ty), target, format, out),
     };
     fit.map_err(|why| {
-        Error::data(format!("value does not fit the column: {why}"))
+        let error = Error::data(format!("value does not fit the column: {why}"))
             .context("column", &column.name)
-            .context("type", &column.declared)
-            .context("value", shown(value))
+            .context("type", &column.declared);
+        let name = mapped.schema.as_ref().and_then(|schema| schema.name.as_deref());
+        let error = match name {
+            Some(name) => error.context("schema", name),
+            None => error,
+        };
+        error.context("value", shown(value))
     })
+}
+
+/// Writes a value whose schema has a name that means something.
+fn write_as(
+    value: &Value,
+    (meaning, ty): (&Meaning, Option<&Type>),
+    target: Target<'_>,
+    format: &Format,
+    out: &mut impl Cells,
+) -> Fit {
+    known(value)?;
+    named::write(value, meaning, ty, target, format, out)
+}
+
+/// Refuses what Debezium writes for a value that it does not know.
+fn known(value: &Value) -> Fit {
+    match named::is_placeholder(value) {
+        true => misfit(
+            "Debezium's __debezium_unavailable_value stands for a value that did not change and was not logged; \
+             REPLICA IDENTITY FULL logs it, a transformation can leave the field out",
+        ),
+        false => Ok(()),
+    }
 }
 
 /// A value for messages.
@@ -101,48 +145,81 @@ pub fn shown(value: &Value) -> String {
     shown
 }
 
-fn write(
+/// Writes a value that is what its type says.
+pub(super) fn plain(
     value: &Value,
     ty: Option<&Type>,
-    kind: &Kind,
+    target: Target<'_>,
     format: &Format,
     out: &mut impl Cells,
 ) -> Fit {
+    write(value, ty, target, format, out)
+}
+
+fn write(
+    value: &Value,
+    ty: Option<&Type>,
+    target: Target<'_>,
+    format: &Format,
+    out: &mut impl Cells,
+) -> Fit {
+    let kind = target.kind;
     match value {
         Value::Null => out.null(),
         Value::Boolean(b) => boolean(*b, kind, format, out)?,
+        // Eight bits as a byte, whose first is the sign.
+        Value::Int8(n) if matches!(kind, Kind::Bit(8)) => {
+            bits(u64::from(*n as u8), 8, format, out)?
+        }
         Value::Int8(n) => integer(i64::from(*n), kind, format, out)?,
+        Value::Int64(0) if ty.is_none() && matches!(kind, Kind::Year) => {
+            return misfit("0 without a schema, which is the year 0 or the day 1970-01-01");
+        }
         Value::Int16(n) => integer(i64::from(*n), kind, format, out)?,
         Value::Int32(n) => integer(i64::from(*n), kind, format, out)?,
         Value::Int64(n) => integer(*n, kind, format, out)?,
         Value::Float32(n) => float(f64::from(*n), &n.to_string(), kind, format, out)?,
         Value::Float64(n) => float(*n, &n.to_string(), kind, format, out)?,
         Value::Decimal(number) => decimal(number, kind, format, out)?,
-        Value::String(text) => string(text, kind, format, out)?,
-        Value::Bytes(bytes) => self::bytes(bytes, kind, format, out)?,
+        Value::String(text) => {
+            known(value)?;
+            // Without a schema the bytes of a source come as text, in base64.
+            if ty.is_none() && maybe_bytes(text, kind) {
+                return misfit("text without a schema, which may be bytes in base64");
+            }
+            string(text, kind, format, out)?;
+        }
+        Value::Bytes(bytes) => {
+            known(value)?;
+            self::bytes(bytes, kind, format, out)?;
+        }
         Value::Date(days) => date(*days, kind, format, out)?,
         Value::Time(millis) => match kind {
             Kind::Integer(..) => integer(i64::from(*millis), kind, format, out)?,
             _ => time(of_day((*millis).into())?, kind, format, out)?,
         },
-        Value::Timestamp(millis) => match kind {
-            Kind::Integer(..) => integer(*millis, kind, format, out)?,
-            _ => match millis.checked_mul(1000) {
-                Some(micros) => timestamp(micros, kind, format, out)?,
-                None => return misfit("no such year"),
-            },
+        Value::Timestamp(n) => match kind {
+            Kind::Integer(..) => integer(*n, kind, format, out)?,
+            _ => millis(*n, kind, format, out)?,
         },
-        Value::Array(items) => match kind {
-            Kind::Array(inner) => {
-                let item = match ty {
-                    Some(Type::Array(item)) => Some(&item.ty),
-                    _ => None,
-                };
-                out.text(&array(items, item, inner, format)?);
+        Value::Array(items) => {
+            known(value)?;
+            match kind {
+                Kind::Array(inner) => {
+                    let item = match ty {
+                        Some(Type::Array(item)) => Some(&item.ty),
+                        _ => None,
+                    };
+                    let target = Target { kind: inner, ..target };
+                    out.text(&array(items, (&Meaning::Plain, item), target, format)?);
+                }
+                _ => structure(value, ty, kind, format, out)?,
             }
-            _ => structure(value, ty, kind, format, out)?,
-        },
-        Value::Map(_) | Value::Struct(_) => structure(value, ty, kind, format, out)?,
+        }
+        Value::Map(_) | Value::Struct(_) => {
+            known(value)?;
+            structure(value, ty, kind, format, out)?;
+        }
     }
     Ok(())
 }
@@ -177,7 +254,7 @@ pub(super) fn bits(n: u64, length: u32, format: &Format, out: &mut impl Cells) -
     Ok(())
 }
 
-fn binary(bytes: &[u8], limit: Option<u32>, out: &mut impl Cells) -> Fit {
+pub(super) fn binary(bytes: &[u8], limit: Option<u32>, out: &mut impl Cells) -> Fit {
     match limit.filter(|limit| bytes.len() > *limit as usize) {
         Some(limit) => Err(format!("longer than {limit} bytes").into()),
         None => {
@@ -205,7 +282,7 @@ fn bytes(bytes: &[u8], kind: &Kind, format: &Format, out: &mut impl Cells) -> Fi
     }
 }
 
-fn string(text: &str, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
+pub(super) fn string(text: &str, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
     let trimmed = text.trim();
     match kind {
         Kind::Text(limit) => characters(text, *limit, format, out)?,
@@ -249,6 +326,22 @@ fn string(text: &str, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit
         Kind::Array(_) | Kind::Formatted | Kind::Other => characters(text, None, format, out)?,
     }
     Ok(())
+}
+
+/// Whether a text may be bytes in base64, for a column that takes some: bits beyond eight are bytes to MySQL's source.
+fn maybe_bytes(text: &str, kind: &Kind) -> bool {
+    let bytes = match kind {
+        Kind::Binary(_) => true,
+        Kind::Bit(length) => *length > 8 && text.len() != *length as usize,
+        _ => false,
+    };
+    let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    bytes
+        && !text.is_empty()
+        && text.len().is_multiple_of(4)
+        && padding <= 2
+        && text.bytes().rev().skip(padding).all(digit)
 }
 
 fn is_bits(text: &str) -> bool {
@@ -308,30 +401,46 @@ fn structure(
     };
     match json(value, ty, format) {
         Some(json) => characters(&json.to_string(), limit, format, out),
-        None => misfit("it has no form in JSON"),
+        None => misfit(
+            "it has no form in JSON: bytes that are not UTF-8, a key twice, or a number without digits",
+        ),
     }
 }
 
 /// `{1,2,"a\"b",NULL}`: PostgreSQL's text of an array.
-fn array(items: &[Value], ty: Option<&Type>, inner: &Kind, format: &Format) -> Fit<String> {
+pub(super) fn array(
+    items: &[Value],
+    (meaning, ty): (&Meaning, Option<&Type>),
+    target: Target<'_>,
+    format: &Format,
+) -> Fit<String> {
     let mut elements = Elements(String::from("{"));
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             elements.0.push(',');
         }
-        match item {
+        match (item, meaning) {
+            // A list that is one value.
+            (item, Meaning::Vector) => {
+                write_as(item, (meaning, ty), target, format, &mut elements)?;
+            }
             // An array in an array is another dimension of the same type, which has a length.
-            Value::Array(items) if items.is_empty() && !matches!(inner, Kind::Json) => {
+            (Value::Array(items), _) if items.is_empty() && !matches!(target.kind, Kind::Json) => {
                 return misfit("an empty list in a list");
             }
-            Value::Array(items) if !matches!(inner, Kind::Json) => {
+            (Value::Array(items), meaning) if !matches!(target.kind, Kind::Json) => {
                 let ty = match ty {
                     Some(Type::Array(item)) => Some(&item.ty),
                     _ => None,
                 };
-                elements.0.push_str(&array(items, ty, inner, format)?);
+                let meaning = match meaning {
+                    Meaning::List(item) => item,
+                    meaning => meaning,
+                };
+                elements.0.push_str(&array(items, (meaning, ty), target, format)?);
             }
-            item => write(item, ty, inner, format, &mut elements)?,
+            (item, Meaning::Plain) => write(item, ty, target, format, &mut elements)?,
+            (item, _) => write_as(item, (meaning, ty), target, format, &mut elements)?,
         }
     }
     elements.0.push('}');

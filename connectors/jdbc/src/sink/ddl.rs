@@ -67,7 +67,7 @@ impl Definition<'_> {
     }
 
     fn default<D: SinkDatabase>(&self, mapped: &Mapped, default: &Value) -> Result<String> {
-        let kind = match (&mapped.schema, default) {
+        let kind = mapped.meaning.kind().unwrap_or(match (&mapped.schema, default) {
             (Some(schema), Value::Bytes(_)) if schema.ty == Type::Bytes => Kind::Binary(None),
             (_, Value::Boolean(_)) => Kind::Boolean,
             (_, Value::Decimal(_)) => Kind::Decimal(None, None),
@@ -80,7 +80,7 @@ impl Definition<'_> {
             }
             (_, Value::Array(_) | Value::Map(_) | Value::Struct(_)) => Kind::Json,
             _ => Kind::Text(None),
-        };
+        });
         let column = Column {
             name: mapped.name.to_string(),
             kind,

@@ -10,6 +10,7 @@ mod ddl;
 mod definitions;
 mod json;
 pub mod keys;
+pub mod named;
 mod naming;
 mod numbers;
 mod offsets;

@@ -6,9 +6,11 @@ use super::{
     cell::{Cells, Fit, Format, bits, form, misfit},
     json::number_text,
     table::Kind,
-    times::{date, of_day, time, timestamp},
+    times::{date, millis, of_day, time},
 };
 
+/// Scale of the numbers of a column without one, as the JVM's source and ours write them: the zeros are not the number's.
+const UNCONSTRAINED_SCALE: i32 = 127;
 /// Digits that a number may have, and zeros: those of a `Decimal` with a scale of billions would fill the memory.
 pub(super) const MAX_SCALE: u32 = 20_000;
 
@@ -54,10 +56,7 @@ pub(super) fn integer(n: i64, kind: &Kind, format: &Format, out: &mut impl Cells
             Err(_) => return misfit("days since 1970 expected"),
         },
         Kind::Time { .. } => time(of_day(n)?, kind, format, out)?,
-        Kind::DateTime { .. } => match n.checked_mul(1000) {
-            Some(micros) => timestamp(micros, kind, format, out)?,
-            None => return misfit("milliseconds since 1970 expected"),
-        },
+        Kind::DateTime { .. } => millis(n, kind, format, out)?,
         _ => return form(digits, kind, format, out, "a number"),
     }
     Ok(())
@@ -74,6 +73,9 @@ pub(super) fn float(n: f64, text: &str, kind: &Kind, format: &Format, out: &mut 
             }
             out.number(&format!("{n:e}"));
         }
+        // Numbers with a limit may be none, but not without end.
+        Kind::Decimal(None, _) if !n.is_finite() && format.infinity => out.text(text),
+        Kind::Decimal(..) if n.is_nan() && format.infinity => out.text(text),
         Kind::Decimal(..) | Kind::Integer(..) if !n.is_finite() => {
             return misfit("not a finite number");
         }
@@ -118,9 +120,21 @@ pub(super) fn decimal(number: &Decimal, kind: &Kind, format: &Format, out: &mut 
     Ok(())
 }
 
+/// Digits without zeros at the end of a fraction.
+fn shortest(digits: &str) -> &str {
+    match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.'),
+        false => digits,
+    }
+}
+
 /// A number whose digits all fit.
 fn exact(number: &Decimal, kind: &Kind, out: &mut impl Cells) -> Fit {
     let Kind::Decimal(precision, scale) = kind else { return misfit("a decimal number") };
+    if let (None, None, UNCONSTRAINED_SCALE) = (precision, scale, number.scale()) {
+        out.number(shortest(&number.to_string()));
+        return Ok(());
+    }
     let text = match scale.filter(|scale| *scale != number.scale()) {
         None => number.to_string(),
         Some(scale) => {

@@ -13,6 +13,7 @@ use connect_core::{
 use super::{
     SinkConfig,
     keys::{InsertMode, PkMode},
+    named::Meaning,
 };
 
 /// Names of the key columns of `pk.mode=kafka`.
@@ -51,6 +52,15 @@ pub struct Mapped {
     pub schema: Option<Arc<Schema>>,
     /// Whether it is one of `timestamp.fields.list`.
     pub timestamp: bool,
+    /// What the schema's name says of the values.
+    pub meaning: Meaning,
+}
+
+impl Mapped {
+    fn new(name: Text, part: Part, key: bool, schema: Option<Arc<Schema>>) -> Self {
+        let meaning = schema.as_ref().map_or(Meaning::Plain, |schema| Meaning::of(schema));
+        Self { name, part, key, schema, timestamp: false, meaning }
+    }
 }
 
 /// What the records of a statement have in common.
@@ -186,8 +196,7 @@ impl Plan {
 
     fn map_key(&mut self, config: &SinkConfig, record: &Record) -> Result<()> {
         let mut add = |name: &str, part: Part, schema: Option<Arc<Schema>>| {
-            let (name, timestamp) = (name.into(), false);
-            self.mapped.push(Mapped { name, part, key: true, schema, timestamp });
+            self.mapped.push(Mapped::new(name.into(), part, true, schema));
         };
         let given = &config.pk_fields;
         match config.pk_mode {
@@ -246,7 +255,7 @@ impl Plan {
             )));
         }
         let schema = record.value_schema.clone();
-        self.mapped.push(Mapped { name, part: Part::Value, key: false, schema, timestamp: false });
+        self.mapped.push(Mapped::new(name, Part::Value, false, schema));
         Ok(())
     }
 
@@ -261,7 +270,7 @@ impl Plan {
             if wanted.is_empty() || listed(wanted, &name, &fields) {
                 let timestamp = listed(&config.timestamp_fields, &name, &fields);
                 let part = Part::ValueField(at);
-                let mapped = Mapped { name, part, key: false, schema, timestamp };
+                let mapped = Mapped { timestamp, ..Mapped::new(name, part, false, schema) };
                 // A key that an object has twice counts once, with its last value.
                 match self.mapped[keys..].iter_mut().find(|other| other.name == mapped.name) {
                     Some(other) => *other = mapped,

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::datetime::{self, DAY};
 
+/// Longest time, in microseconds: 838:59:59.
+const LONGEST_TIME: i64 = 3_020_399_000_000;
+
 /// The day that a date of Connect is in the calendar of databases.
 pub(super) fn gregorian(days: i64, format: &Format) -> Fit<i64> {
     if !format.legacy {
@@ -31,17 +34,36 @@ pub(super) fn gregorian_micros(micros: i64, format: &Format) -> Fit<i64> {
     }
 }
 
-/// The microseconds of milliseconds since midnight.
+/// The microseconds of milliseconds since midnight; the midnight after a day is one of its times.
 pub(super) fn of_day(millis: i64) -> Fit<i64> {
-    match (0..DAY / 1000).contains(&millis) {
+    match (0..=DAY / 1000).contains(&millis) {
         true => Ok(millis * 1000),
         false => misfit("no milliseconds since midnight"),
     }
 }
 
+/// Whether these milliseconds are how the JVM's driver and ours write `infinity` and `-infinity`.
+pub(super) fn is_infinite_millis(millis: i64) -> bool {
+    [datetime::INFINITE_MILLIS.0, datetime::INFINITE_MILLIS.1].contains(&millis)
+}
+
+/// A date without end.
+pub(super) fn infinite(future: bool, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
+    let text = if future { "infinity" } else { "-infinity" };
+    match kind {
+        Kind::Date | Kind::DateTime { .. } if format.infinity => out.text(text),
+        Kind::Date | Kind::DateTime { .. } => return misfit("no such year: infinity"),
+        _ => return form(text, kind, format, out, "infinity"),
+    }
+    Ok(())
+}
+
 pub(super) fn date(days: i32, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
     if matches!(kind, Kind::Integer(..)) {
         return integer(days.into(), kind, format, out);
+    }
+    if [datetime::INFINITE_DAYS.0, datetime::INFINITE_DAYS.1].contains(&days) {
+        return infinite(days > 0, kind, format, out);
     }
     let mut days = i64::from(days);
     // As `java.sql.Date` with the zone's calendar: midnight UTC, seen from there.
@@ -51,17 +73,36 @@ pub(super) fn date(days: i32, kind: &Kind, format: &Format, out: &mut impl Cells
             None => return misfit("no such year"),
         }
     }
-    let days = gregorian(days, format)?;
+    day(gregorian(days, format)?, kind, format, out)
+}
+
+/// A day that has neither a zone nor the Julian calendar.
+pub(super) fn civil_date(days: i64, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
+    let (first, last) =
+        (i64::from(datetime::INFINITE_DAYS.0), i64::from(datetime::INFINITE_DAYS.1));
+    match days == first || days == last {
+        true => infinite(days > 0, kind, format, out),
+        false => day(days, kind, format, out),
+    }
+}
+
+fn day(days: i64, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
     let mut text = String::with_capacity(32);
     let written = match kind {
         Kind::Year => match datetime::first_of_year(days) {
             Some(year) => return integer(year, kind, format, out),
             None => return misfit("not the first day of a year"),
         },
-        Kind::DateTime { instant, .. } => days.checked_mul(DAY).and_then(|midnight| {
-            let zone = if *instant { format.utc } else { "" };
-            datetime::datetime(midnight, format.years, zone, &mut text)
-        }),
+        Kind::DateTime { instant: true, digits } => match days.checked_mul(DAY) {
+            Some(midnight) => {
+                out.text(&instant(midnight, *digits, format)?);
+                return Ok(());
+            }
+            None => None,
+        },
+        Kind::DateTime { .. } => days
+            .checked_mul(DAY)
+            .and_then(|midnight| datetime::datetime(midnight, format.years, "", &mut text)),
         _ => datetime::date(days, format.years, &mut text),
     };
     match (written, kind) {
@@ -74,8 +115,11 @@ pub(super) fn date(days: i32, kind: &Kind, format: &Format, out: &mut impl Cells
 
 /// A time of day, in microseconds.
 pub(super) fn time(micros: i64, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
-    // As `java.sql.Time`: a time of the day 1970-01-01.
-    let local = format.zone.local(micros).rem_euclid(DAY);
+    // As `java.sql.Time`: a time of the day 1970-01-01. The midnight after a day is that in every zone.
+    let local = match micros {
+        DAY => DAY,
+        _ => format.zone.local(micros).rem_euclid(DAY),
+    };
     match kind {
         Kind::Time { instant: true, digits } => out.text(&(clock(micros, *digits) + format.utc)),
         Kind::Time { instant: false, digits } => out.text(&clock(local, *digits)),
@@ -84,11 +128,67 @@ pub(super) fn time(micros: i64, kind: &Kind, format: &Format, out: &mut impl Cel
     Ok(())
 }
 
+/// A time that clocks show, whatever the zone; or where the database has such, one that no clock shows.
+pub(super) fn civil_time(micros: i64, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
+    let long = format.long_times && matches!(kind, Kind::Time { instant: false, .. });
+    match kind {
+        _ if !(0..=DAY).contains(&micros) && !long => return misfit("no time of day"),
+        Kind::Time { instant: true, digits } if micros < DAY => {
+            let utc = format.zone.instant(micros).rem_euclid(DAY);
+            out.text(&(clock(utc, *digits) + format.utc));
+        }
+        Kind::Time { instant: true, .. } => out.text(&(clock(micros, 0) + format.utc)),
+        Kind::Time { instant: false, digits } => {
+            if micros.abs() > LONGEST_TIME {
+                return misfit("a time of more than 838:59:59");
+            }
+            let sign = if micros < 0 { "-" } else { "" };
+            out.text(&(sign.to_owned() + &clock(micros.abs(), *digits)));
+        }
+        _ => return form(&clock(micros, 6), kind, format, out, "a time of day"),
+    }
+    Ok(())
+}
+
+/// What clocks show in an unknown place, in microseconds since 1970.
+pub(super) fn civil_timestamp(
+    micros: i64,
+    kind: &Kind,
+    format: &Format,
+    out: &mut impl Cells,
+) -> Fit {
+    let (first, last) = datetime::INFINITE_MILLIS;
+    if micros == first || micros == last {
+        return infinite(micros > 0, kind, format, out);
+    }
+    let text = match kind {
+        Kind::DateTime { instant: true, digits } => {
+            instant(format.zone.instant(micros), *digits, format)?
+        }
+        Kind::DateTime { instant: false, digits } => shown(micros, *digits, "", format)?,
+        _ => {
+            let text = shown(micros, 6, "", format)?;
+            return form(&text, kind, format, out, "a timestamp");
+        }
+    };
+    out.text(&text);
+    Ok(())
+}
+
+/// An instant, in milliseconds since the epoch.
+pub(super) fn millis(millis: i64, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
+    match millis.checked_mul(1000) {
+        Some(micros) => timestamp(micros, kind, format, out),
+        None if is_infinite_millis(millis) => infinite(millis > 0, kind, format, out),
+        None => misfit("no such year"),
+    }
+}
+
 /// An instant, in microseconds since the epoch.
 pub(super) fn timestamp(micros: i64, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
     let micros = gregorian_micros(micros, format)?;
     let text = match kind {
-        Kind::DateTime { instant: true, digits } => shown(micros, *digits, format.utc, format)?,
+        Kind::DateTime { instant: true, digits } => instant(micros, *digits, format)?,
         Kind::DateTime { instant: false, digits } => {
             shown(format.zone.local(micros), *digits, "", format)?
         }
@@ -113,20 +213,30 @@ fn other(text: &str, format: &Format, out: &mut impl Cells, why: &'static str) -
 /// A date or time that was text.
 pub(super) fn parsed(text: &str, kind: &Kind, format: &Format, out: &mut impl Cells) -> Fit {
     if matches!(kind, Kind::Time { .. }) {
-        let Some(parsed) = datetime::parse(&format!("1970-01-01T{text}")) else {
-            return other(text, format, out, "not a time of day");
+        let Some((micros, shift)) = datetime::parse_clock(text) else {
+            let long = datetime::parse_time(text).filter(|_| format.long_times);
+            return match long {
+                Some(micros) => civil_time(micros, kind, format, out),
+                None => other(text, format, out, "not a time of day"),
+            };
         };
-        let instant = match parsed.with_zone {
-            true => parsed.micros,
-            false => format.zone.instant(parsed.micros),
+        return match shift {
+            None => civil_time(micros, kind, format, out),
+            Some(0) if micros == DAY => time(micros, kind, format, out),
+            Some(_) if micros == DAY => misfit("24:00:00 of another zone than UTC"),
+            Some(shift) => time((micros - shift).rem_euclid(DAY), kind, format, out),
         };
-        return time(instant.rem_euclid(DAY), kind, format, out);
     }
     if format.infinity && matches!(text, "infinity" | "-infinity") {
         out.text(text);
         return Ok(());
     }
     let Some(parsed) = datetime::parse(text) else {
+        // What the source of MySQL makes of a date such as 2021-02-00: whether it may be there is the server's to say.
+        if format.long_times && datetime::is_partial(text) {
+            out.text(text);
+            return Ok(());
+        }
         return other(text, format, out, "not an ISO 8601 date or time");
     };
     let text = match kind {
@@ -138,13 +248,19 @@ pub(super) fn parsed(text: &str, kind: &Kind, format: &Format, out: &mut impl Ce
                 None => return misfit("no such year"),
             }
         }
-        Kind::DateTime { instant, digits } => {
-            let micros = match (parsed.with_zone, instant) {
-                (true, true) | (false, false) => parsed.micros,
-                (true, false) => format.zone.local(parsed.micros),
-                (false, true) => format.zone.instant(parsed.micros),
+        Kind::DateTime { instant: true, digits } => {
+            let micros = match parsed.with_zone {
+                true => parsed.micros,
+                false => format.zone.instant(parsed.micros),
             };
-            shown(micros, *digits, if *instant { format.utc } else { "" }, format)?
+            instant(micros, *digits, format)?
+        }
+        Kind::DateTime { digits, .. } => {
+            let micros = match parsed.with_zone {
+                true => format.zone.local(parsed.micros),
+                false => parsed.micros,
+            };
+            shown(micros, *digits, "", format)?
         }
         _ => return misfit("a date"),
     };
@@ -169,11 +285,24 @@ pub(super) fn field_of_timestamps(
         _ => None,
     };
     let Some(number) = number else { return misfit("microseconds or nanoseconds expected") };
+    let (first, last) = datetime::INFINITE_MILLIS;
+    if number == first || number == last {
+        return infinite(number > 0, kind, format, out);
+    }
     let micros = match format.unit {
         TimestampPrecision::Microseconds => number,
         TimestampPrecision::Nanoseconds => number.div_euclid(1000),
     };
     timestamp(micros, kind, format, out)
+}
+
+/// An instant with so many digits, in the zone that the database reads it in.
+fn instant(micros: i64, digits: u32, format: &Format) -> Fit<String> {
+    let local = format.instants.local(micros);
+    match format.instants.instant(local) == micros {
+        true => shown(local, digits, format.utc, format),
+        false => misfit("an hour that the session's time zone has twice"),
+    }
 }
 
 /// A date and time with so many digits.

@@ -55,6 +55,18 @@ pub enum NumericMapping {
     BestFitEagerDouble,
 }
 
+/// What decimal numbers become where they would be `Decimal`, as Debezium's key of the same name has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DecimalHandling {
+    /// `Decimal`; of PostgreSQL's numbers without a scale `io.debezium.data.VariableScaleDecimal`.
+    Precise,
+    /// FLOAT64, which may not hold all digits; NaN and infinity too.
+    Double,
+    /// STRING of the digits; NaN and infinity too.
+    String,
+}
+
 /// What timestamps become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +89,20 @@ pub enum Granularity {
 }
 
 impl Granularity {
+    /// `-infinity` or `infinity` as a value.
+    pub fn infinite(self, future: bool) -> Value {
+        let (past, end) = datetime::INFINITE_MILLIS;
+        let number = if future { end } else { past };
+        match self {
+            Self::ConnectLogical => Value::Timestamp(number),
+            Self::MicrosLong | Self::NanosLong => Value::Int64(number),
+            Self::MicrosString | Self::NanosString => Value::from(number.to_string()),
+            Self::MicrosIsoDatetimeString | Self::NanosIsoDatetimeString => {
+                Value::from(if future { "infinity" } else { "-infinity" })
+            }
+        }
+    }
+
     /// An instant, in microseconds since the epoch, as a value.
     ///
     /// # Errors
@@ -262,6 +288,11 @@ pub struct SourceKeys {
     #[serde(rename = "numeric.mapping")]
     #[schemars(extend("x-importance" = "LOW", "x-group" = "Database", "x-width" = "SHORT", "x-display" = "Map Numeric Values, Integral or Decimal, By Precision and Scale"))]
     pub numeric_mapping: Option<NumericMapping>,
+    /// What decimal numbers become that `numeric.mapping` leaves: `precise` (Decimal, VariableScaleDecimal without a
+    /// scale), `double` or `string`. Without it Decimal, with 127 digits after the point where there is no scale.
+    #[serde(rename = "decimal.handling.mode")]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Database", "x-width" = "SHORT", "x-display" = "Decimal Handling"))]
+    pub decimal_handling: Option<DecimalHandling>,
     /// Name of the database dialect. The URL decides; the name is checked.
     #[serde(rename = "dialect.name", default)]
     #[schemars(extend("x-importance" = "LOW", "x-group" = "Database", "x-width" = "LONG", "x-display" = "Database Dialect"))]

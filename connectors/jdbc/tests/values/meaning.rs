@@ -79,6 +79,10 @@ impl Means {
             (_, Some(stored)) => stored,
         };
         let same = match self {
+            // PostgreSQL's numbers that are none.
+            Self::Number if stored.contains(['N', 'I']) => {
+                not_finite(value).is_some_and(|n| equal(n, stored.parse().unwrap_or(0.0)))
+            }
             Self::Number => number_of(value) == Some(number(stored).ok_or("no number")?),
             Self::Double => double(value, stored),
             Self::Single => single(value, stored),
@@ -108,6 +112,12 @@ impl Means {
                 };
                 known == Some(stored == "true")
             }
+            Self::Date if endless(value, true).is_some() => endless(value, true) == Some(stored),
+            Self::DateTime(_) if endless(value, false).is_some() => {
+                endless(value, false) == Some(stored)
+            }
+            // A date that no calendar has is what it is.
+            Self::Date | Self::DateTime(_) if value.as_str() == Some(stored) => true,
             Self::Date => {
                 moment_of(value, DAY / 1000) == moment(stored, is_java(value)).or(Some(i128::MIN))
                     || reread(value, stored, reads)?
@@ -115,10 +125,11 @@ impl Means {
             Self::Time(digits) => {
                 let micros = match value {
                     Value::Time(millis) => Some(i128::from(*millis) * 1000),
-                    Value::String(text) => zoned_clock(text.trim()),
+                    Value::String(text) => zoned_clock(text.trim()).or(long(text.trim())),
                     _ => integer(value).map(|n| i128::from(n) * 1000),
                 };
-                micros.map(|micros| cut(micros, digits)) == zoned_clock(stored)
+                let found = zoned_clock(stored).or(long(stored));
+                micros.map(|micros| micros.signum() * cut(micros.abs(), digits)) == found
             }
             Self::DateTime(digits) => {
                 let found = moment(stored, is_java(value));
@@ -248,6 +259,32 @@ fn number_of(value: &Value) -> Option<Number> {
     }
 }
 
+/// NaN or infinity.
+fn not_finite(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float32(n) => Some(f64::from(*n)),
+        Value::Float64(n) => Some(*n),
+        _ => special(value),
+    }
+    .filter(|n| !n.is_finite())
+}
+
+/// What the first and the last of Connect's days stand for, and two instants beyond all that there are; integers are
+/// either.
+fn endless(value: &Value, days: bool) -> Option<&'static str> {
+    let (past, future) = match value {
+        Value::Date(_) => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        Value::Timestamp(_) => (-9_223_372_036_832_400_000, 9_223_372_036_825_200_000),
+        _ if days => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => (-9_223_372_036_832_400_000, 9_223_372_036_825_200_000),
+    };
+    match integer(value)? {
+        n if n == past => Some("-infinity"),
+        n if n == future => Some("infinity"),
+        _ => None,
+    }
+}
+
 /// Whether they are equal, or both not a number.
 fn equal(a: f64, b: f64) -> bool {
     a == b || (a.is_nan() && b.is_nan())
@@ -315,6 +352,9 @@ fn text_of(value: &Value) -> Option<String> {
 
 fn texts(value: &Value, ty: Option<&Type>, stored: &str) -> bool {
     match value {
+        Value::Date(_) | Value::Timestamp(_) if endless(value, true).is_some() => {
+            endless(value, true) == Some(stored)
+        }
         Value::Float32(n) => stored.parse::<f32>().is_ok_and(|m| equal(f64::from(*n), m.into())),
         Value::Float64(n) => stored.parse::<f64>().is_ok_and(|m| equal(*n, m)),
         Value::Decimal(n) => decimal(n) == number(stored) && !stored.contains(['e', 'E']),
@@ -354,6 +394,8 @@ fn bits(value: &Value, stored: &str) -> bool {
         }
         Value::Bytes(bytes) => Some(bytes.iter().fold(0, |n, b| n << 8 | u128::from(*b))) == found,
         Value::Boolean(b) => Some(u128::from(*b)) == found,
+        // Eight bits are a byte, whose first is the sign.
+        Value::Int8(n) if stored.len() == 8 => Some(u128::from(*n as u8)) == found,
         Value::Date(_) | Value::Time(_) | Value::Timestamp(_) => false,
         _ => integer(value).and_then(|n| u128::try_from(n).ok()) == found,
     }
@@ -433,7 +475,23 @@ fn zoned(text: &str) -> Option<i128> {
 
 fn zoned_clock(text: &str) -> Option<i128> {
     let micros = zoned(text)?;
-    (text == "24:00:00").then_some(DAY).or(Some(micros.rem_euclid(DAY)))
+    let midnight = text.strip_prefix("24:00:00");
+    match midnight.map(|rest| rest.trim_matches(['.', '0', '+'])) {
+        Some("") => Some(DAY),
+        Some(_) => None,
+        None if (0..24).contains(&text.get(..2)?.parse::<i128>().ok()?) => {
+            Some(micros.rem_euclid(DAY))
+        }
+        None => None,
+    }
+}
+
+/// A time that may be negative, or longer than a day.
+fn long(text: &str) -> Option<i128> {
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |text| (-1, text));
+    let (hours, rest) = text.split_once(':')?;
+    let rest = clock(&format!("00:{rest}"))?;
+    Some(sign * (hours.parse::<i128>().ok()? * 3_600_000_000 + rest))
 }
 
 fn clock(text: &str) -> Option<i128> {

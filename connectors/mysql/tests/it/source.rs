@@ -230,9 +230,16 @@ async fn notifications_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_urls_database_alone_where_null_means_current() {
-    sql("CREATE DATABASE m_other; CREATE TABLE m_other.m_current (id int PRIMARY KEY); \
-         CREATE TABLE m_current (id int PRIMARY KEY)");
     let port = port();
+    let url = format!("mysql://root@127.0.0.1:{port}/mysql-db-sync?prefer_socket=false");
+    let mut root = mysql_async::Conn::from_url(url).await.unwrap();
+    for sql in [
+        "CREATE DATABASE m_other",
+        "CREATE TABLE m_other.m_current (id int PRIMARY KEY)",
+        "CREATE TABLE m_current (id int PRIMARY KEY)",
+    ] {
+        root.query_drop(sql).await.unwrap();
+    }
     let listed = async |parameters: &str, more: &[(&str, &str)]| {
         let url = format!("jdbc:mysql://127.0.0.1:{port}/mysql-db-sync{parameters}");
         let pairs = [

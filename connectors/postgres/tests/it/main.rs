@@ -9,6 +9,7 @@ mod modes;
 mod moments;
 mod notify;
 mod pooled;
+mod roundtrip;
 mod sink;
 mod suite;
 mod types;
