@@ -81,7 +81,7 @@ impl Criteria {
         let time = |order| matches!(order, Order::Local | Order::Shown | Order::Instant);
         let zoned = |at: &usize| of(at) == Order::Instant;
         let first = self.timestamps.first();
-        let other = |at: &&usize| first.is_some_and(|first| zoned(*at) != zoned(first));
+        let other = |at: &&usize| first.is_some_and(|first| zoned(at) != zoned(first));
         match self.timestamps.iter().find(|at| !time(of(at)) || other(at)) {
             None => Ok(()),
             Some(at) => Err(Error::config(format!(

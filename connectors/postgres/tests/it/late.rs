@@ -1,5 +1,7 @@
 //! Rows that are committed behind what was read, as far as it can be known.
 
+use std::time::Duration;
+
 use connect_core::{plugin::DynSourceTask, source::Polled};
 use serde_json::json;
 
@@ -118,15 +120,24 @@ async fn a_table_that_was_emptied_or_made_anew_is_read_from_its_start() {
             vec!["1", "2", "3", "4", "5", "6"],
         ),
     ] {
+        let mut found = Vec::new();
         for step in &change {
             sql(step);
-            let _ = task.poll().await.unwrap();
+            if let Polled::Batch(batch) = task.poll().await.unwrap() {
+                found.extend(ids(&[batch]));
+            }
         }
-        let mut found = Vec::new();
-        while found.len() < expected.len() {
-            found.extend(ids(&read_next(&mut *task).await));
-        }
-        assert_eq!(found, expected, "{change:?}");
+        let rest = async {
+            while found.len() < expected.len() {
+                found.extend(ids(&read_next(&mut *task).await));
+            }
+        };
+        let late = tokio::time::timeout(Duration::from_secs(30), rest).await.is_err();
+        assert_eq!(
+            (found, late),
+            (expected.iter().map(ToString::to_string).collect(), false),
+            "{change:?}"
+        );
     }
     // What only looks like it.
     sql("VACUUM FULL l_anew");
@@ -152,8 +163,14 @@ async fn times_of_any_precision_and_of_any_clock_are_read_once_they_are_over() {
     {
         let table = format!("l_step_{n}");
         sql(&format!("CREATE TABLE {table} (id serial PRIMARY KEY, ts {column} NOT NULL)"));
-        let pairs =
-            [timestamp(&table).as_slice(), &[("db.timezone", "America/Sao_Paulo")]].concat();
+        let pairs = [
+            timestamp(&table).as_slice(),
+            &[
+                ("db.timezone", "America/Sao_Paulo"),
+                ("connection.options", "-c timezone=Asia/Tokyo"),
+            ],
+        ]
+        .concat();
         let mut task = open(&pairs, None).await.unwrap();
         let (mut written, mut found) = (0, Vec::new());
         // Over the end of two seconds, whatever the moment.
@@ -172,9 +189,7 @@ async fn times_of_any_precision_and_of_any_clock_are_read_once_they_are_over() {
                 found.extend(ids(&read_next(&mut *task).await));
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(20), reading)
-            .await
-            .expect("all of them");
+        tokio::time::timeout(Duration::from_secs(20), reading).await.expect("all of them");
         found.sort_by_key(|id| id.parse::<usize>().unwrap());
         let all: Vec<String> = (1..=written).map(|id| id.to_string()).collect();
         assert_eq!(found, all, "{column}");

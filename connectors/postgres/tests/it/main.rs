@@ -4,6 +4,7 @@
 
 mod commit_order;
 mod extremes;
+mod fuzz;
 mod late;
 mod modes;
 mod moments;
