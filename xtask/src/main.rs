@@ -10,6 +10,7 @@ mod bench;
 mod chaos;
 mod compose_test;
 mod demo;
+mod fuzz;
 mod suite;
 mod tidy;
 
@@ -29,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
         [--at-least-once]
                   kill -9, SIGSTOP, network cuts (root) and restarts under load; then source and
                   target are compared row by row
+  fuzz [sink|source] [--minutes N] [--seed S]
+                  the property tests on real servers, N minutes each (10)
   tidy            the checks of the source tree alone
   docs            write the generated part of docs/reference anew
   api-test        requests made up from the API's description (schemathesis)
@@ -62,6 +65,7 @@ fn run(words: &[&str]) -> Result<()> {
         }
         ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
         ["chaos", options @ ..] => chaos::run(&chaos::Options::parse(options)?),
+        ["fuzz", options @ ..] => fuzz::run(&fuzz::Options::parse(options)?),
         ["tidy"] => tidy::run(),
         ["docs"] => suite::docs(),
         ["api-test"] => api_test::run(),

@@ -23,7 +23,7 @@ pub struct SinkConfig {
     pub name: String,
     /// Whether the class is Aiven's.
     pub aiven: bool,
-    /// The topics that the connector reads, where it names them.
+    /// The topics of the records, where the configuration names them: no transformation gives them others.
     pub topics: Vec<String>,
 }
 
@@ -46,7 +46,8 @@ impl<'de> Deserialize<'de> for SinkConfig {
             &properties,
         );
         let name = properties.get("name").cloned().unwrap_or_default();
-        let topics = properties.get("topics").map(String::as_str).unwrap_or_default();
+        let text = |key: &str| properties.get(key).map(String::as_str).unwrap_or_default();
+        let topics = if text("transforms").is_empty() { text("topics") } else { "" };
         let topics = topics.split(',').map(|topic| topic.trim().to_owned());
         let topics = topics.filter(|topic| !topic.is_empty()).collect();
         Ok(Self { keys, connection, name, aiven: is_aiven(&properties), topics })

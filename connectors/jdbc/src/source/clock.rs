@@ -141,8 +141,7 @@ pub(super) async fn bound<D: SourceDatabase, T>(
     let (local, shown) = (has(Order::Local), has(Order::Shown));
     let Candidate { now, until } = if local || shown {
         let candidates =
-            candidates(database, clauses.zone, (moment.now, instant), (local, shown), polling)
-                .await?;
+            candidates(database, clauses, (moment.now, instant), (local, shown), polling).await?;
         choose(database, clauses, candidates, step).await?
     } else {
         Candidate { now: moment.now, until: instant }
@@ -186,9 +185,9 @@ async fn late<D: SourceDatabase>(
 
 /// The clocks by which the rows may have been stamped: that of sessions without a zone of their own, and the one that the
 /// configuration names; of instants that are shown in the session's zone, that.
-async fn candidates<D: SourceDatabase>(
+async fn candidates<D: SourceDatabase, T>(
     database: &mut D,
-    zone: &Zone,
+    clauses: &Clauses<'_, T>,
     (now, until): (i64, i64),
     (local, shown): (bool, bool),
     polling: &mut Polling,
@@ -198,6 +197,7 @@ async fn candidates<D: SourceDatabase>(
     let later = (1..=QUARTERS).map(|n| first.saturating_add(n * QUARTER));
     let instants: Vec<i64> = [now, until].into_iter().chain(later).collect();
     let Clocks { stamped, shown: session } = database.clocks(&instants).await?;
+    let zone = clauses.zone;
     let configured: Vec<i64> = instants.iter().map(|instant| zone.local(*instant)).collect();
     if local && !polling.zone_told && (stamped[0] - configured[0]).abs() >= SAME {
         polling.zone_told = true;
@@ -218,6 +218,9 @@ async fn candidates<D: SourceDatabase>(
         }
     }
     candidates.sort_by_key(|candidate| candidate.now);
+    if local && D::READS_BY_GIVEN_ZONE && clauses.config.zone_given {
+        candidates.retain(|candidate| candidate.now - configured[0] < SAME);
+    }
     Ok(candidates)
 }
 

@@ -23,6 +23,8 @@ pub struct SourceConfig {
     pub aiven: bool,
     /// Whether records are transformed: what gives them a topic.
     pub transforms: bool,
+    /// Whether `db.timezone` is given.
+    pub zone_given: bool,
 }
 
 impl Deref for SourceConfig {
@@ -44,7 +46,8 @@ impl<'de> Deserialize<'de> for SourceConfig {
             &properties,
         );
         let transforms = properties.get("transforms").is_some_and(|names| !names.trim().is_empty());
-        Ok(Self { keys, connection, aiven: is_aiven(&properties), transforms })
+        let zone_given = properties.contains_key("db.timezone");
+        Ok(Self { keys, connection, aiven: is_aiven(&properties), transforms, zone_given })
     }
 }
 
