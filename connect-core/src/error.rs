@@ -100,13 +100,6 @@ impl Error {
         self.0.retriable = retriable;
         self
     }
-    /// Changes the kind, and whether the error is retriable to what is usual for that kind.
-    #[must_use]
-    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
-        self.0.kind = kind;
-        self.0.retriable = kind.is_retriable();
-        self
-    }
     /// Adds context: a table, a topic, an offset; never a secret.
     #[must_use]
     pub fn context(mut self, key: &'static str, value: impl fmt::Display) -> Self {

@@ -7,32 +7,38 @@ use mysql_async::{DriverError, ServerError};
 use crate::tls;
 
 /// An error of the server or the driver, with its kind.
-pub(crate) fn error(doing: &'static str, error: mysql_async::Error) -> Error {
+pub(crate) fn error(doing: &'static str, e: mysql_async::Error) -> Error {
+    of_kind(doing, e, |server| kind(server).unwrap_or(ErrorKind::Refused))
+}
+
+/// The error of a statement that writes rows. Data may be mended where it is, so that trying again is worth it. What
+/// refuses the statement may still be about a row: the runtime finds out by putting fewer.
+pub(crate) fn written(doing: &'static str, adds: bool, e: mysql_async::Error) -> Error {
+    let error = of_kind(doing, e, |server| match (kind(server), server.code) {
+        // A row that is added a second time stays refused; an update may be for a value that another row still holds.
+        (Some(ErrorKind::Conflict), 1022 | 1062 | 1169 | 1586) if adds => ErrorKind::Data,
+        (Some(ErrorKind::Refused), _) => ErrorKind::Rejected,
+        (Some(kind), _) => kind,
+        // Whatever a trigger of the user signals.
+        (None, _) => ErrorKind::Data,
+    });
+    match error.kind() {
+        ErrorKind::Data => error.retriable(true),
+        _ => error,
+    }
+}
+
+fn of_kind(
+    doing: &'static str,
+    error: mysql_async::Error,
+    kind: impl Fn(&ServerError) -> ErrorKind,
+) -> Error {
     let mysql_async::Error::Server(server) = &error else {
         return driver(&error).context("doing", doing).with_source(error);
     };
     let message = format!("MySQL refused: {}", server.message);
     let (kind, code) = (kind(server), server.code);
     Error::new(kind, message).context("doing", doing).context("code", code).with_source(error)
-}
-
-/// The error of a statement that writes rows. Data may be mended where it is, so that trying again is worth it. What
-/// refuses the statement may still be about a row: the runtime finds out by putting fewer.
-pub(crate) fn written(doing: &'static str, adds: bool, e: mysql_async::Error) -> Error {
-    let code = match &e {
-        mysql_async::Error::Server(server) => server.code,
-        _ => 0,
-    };
-    let error = error(doing, e);
-    match (error.kind(), code) {
-        // A row that is added a second time stays refused; an update may be for a value that another row still holds.
-        (ErrorKind::Conflict, 1022 | 1062 | 1169 | 1586) if adds => {
-            error.with_kind(ErrorKind::Data).retriable(true)
-        }
-        (ErrorKind::Data, _) => error.retriable(true),
-        (ErrorKind::Refused, _) => error.with_kind(ErrorKind::Rejected),
-        _ => error,
-    }
 }
 
 /// An error that is not the server's.
@@ -56,8 +62,9 @@ fn driver(error: &mysql_async::Error) -> Error {
     }
 }
 
-fn kind(ServerError { code, state, .. }: &ServerError) -> ErrorKind {
-    match (code, state.get(..2).unwrap_or_default()) {
+/// The kind of an error whose code or state says it.
+fn kind(ServerError { code, state, .. }: &ServerError) -> Option<ErrorKind> {
+    Some(match (code, state.get(..2).unwrap_or_default()) {
         // Shutting down, killed, no more connections, a network error, a cluster's node that is not ready, read-only after
         // a fail-over: a new connection may lead elsewhere.
         (
@@ -111,7 +118,8 @@ fn kind(ServerError { code, state, .. }: &ServerError) -> ErrorKind {
         (_, "40" | "53" | "57") => ErrorKind::Busy,
         // Features, authorization, names of databases, syntax and access.
         (_, "0A" | "28" | "3D" | "42") => ErrorKind::Refused,
-        // Values, constraints, CHECK OPTION, and whatever a trigger of the user signals.
-        _ => ErrorKind::Data,
-    }
+        // Values, constraints, CHECK OPTION.
+        (_, "21" | "22" | "23" | "44") => ErrorKind::Data,
+        _ => return None,
+    })
 }

@@ -17,7 +17,34 @@ const SYNTAXES: &[&str] =
 const ROW_CHECKS: &[&str] = &["ExecWithCheckOptions"];
 
 /// An error of the server or the driver, with its kind.
-pub(crate) fn error(doing: &'static str, error: tokio_postgres::Error) -> Error {
+pub(crate) fn error(doing: &'static str, e: tokio_postgres::Error) -> Error {
+    of_kind(doing, e, |db| kind(db).unwrap_or(ErrorKind::Refused))
+}
+
+/// The error of a statement that writes rows. Data may be mended where it is, so that trying again is worth it. What
+/// refuses the statement may still be about a row: the runtime finds out by putting fewer.
+pub(crate) fn written(doing: &'static str, adds: bool, e: tokio_postgres::Error) -> Error {
+    let error = of_kind(doing, e, |db| match kind(db) {
+        // A row that is added a second time stays refused; an update may be for a value that another row still holds.
+        Some(ErrorKind::Conflict) if adds && *db.code() == SqlState::UNIQUE_VIOLATION => {
+            ErrorKind::Data
+        }
+        Some(ErrorKind::Refused) => ErrorKind::Rejected,
+        Some(kind) => kind,
+        // Whatever a function of the user raises.
+        None => ErrorKind::Data,
+    });
+    match error.kind() {
+        ErrorKind::Data => error.retriable(true),
+        _ => error,
+    }
+}
+
+fn of_kind(
+    doing: &'static str,
+    error: tokio_postgres::Error,
+    kind: impl Fn(&DbError) -> ErrorKind,
+) -> Error {
     let Some(db) = error.as_db_error() else {
         return driver(&error).context("doing", doing).with_source(error);
     };
@@ -25,22 +52,6 @@ pub(crate) fn error(doing: &'static str, error: tokio_postgres::Error) -> Error 
     let message = format!("PostgreSQL refused: {}{detail}", db.message());
     let refused = Error::new(kind(db), message);
     refused.context("doing", doing).context("sqlstate", db.code().code()).with_source(error)
-}
-
-/// The error of a statement that writes rows. Data may be mended where it is, so that trying again is worth it. What
-/// refuses the statement may still be about a row: the runtime finds out by putting fewer.
-pub(crate) fn written(doing: &'static str, adds: bool, e: tokio_postgres::Error) -> Error {
-    // A row that is added a second time stays refused; an update may be for a value that another row still holds.
-    let duplicate = e.code() == Some(&SqlState::UNIQUE_VIOLATION);
-    let error = error(doing, e);
-    match error.kind() {
-        ErrorKind::Conflict if duplicate && adds => {
-            error.with_kind(ErrorKind::Data).retriable(true)
-        }
-        ErrorKind::Data => error.retriable(true),
-        ErrorKind::Refused => error.with_kind(ErrorKind::Rejected),
-        _ => error,
-    }
 }
 
 /// An error that is not the server's.
@@ -66,9 +77,10 @@ fn driver(error: &tokio_postgres::Error) -> Error {
     Error::connection("cannot reach PostgreSQL")
 }
 
-fn kind(db: &DbError) -> ErrorKind {
+/// The kind of an error whose code says it.
+fn kind(db: &DbError) -> Option<ErrorKind> {
     let code = db.code().code();
-    match (code.get(..2).unwrap_or_default(), code) {
+    Some(match (code.get(..2).unwrap_or_default(), code) {
         ("42" | "XX" | "0A", _) if db.file().is_some_and(|file| SYNTAXES.contains(&file)) => {
             ErrorKind::Data
         }
@@ -98,7 +110,8 @@ fn kind(db: &DbError) -> ErrorKind {
             | "38" | "39" | "3B" | "3D" | "3F" | "42" | "54" | "F0" | "HV" | "XX",
             _,
         ) => ErrorKind::Refused,
-        // Values, constraints, CHECK OPTION, and whatever a function of the user raises.
-        _ => ErrorKind::Data,
-    }
+        // Values, constraints, CHECK OPTION.
+        ("22" | "23" | "44", _) => ErrorKind::Data,
+        _ => return None,
+    })
 }
