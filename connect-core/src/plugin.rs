@@ -26,6 +26,8 @@ pub struct ErasedBatch {
     pub topic: Text,
     /// The records.
     pub records: Vec<Record>,
+    /// See [`SourceBatch::unreadable`].
+    pub unreadable: Option<Error>,
 }
 
 /// [`SourceTask`] without its types.
@@ -35,6 +37,8 @@ pub trait DynSourceTask: Send {
     async fn poll(&mut self) -> Result<Polled<ErasedBatch>>;
     /// See [`SourceTask::woken`].
     async fn woken(&mut self);
+    /// See [`SourceTask::notice`].
+    fn notice(&self) -> Option<String>;
     /// See [`SourceTask::ends_transaction`].
     fn ends_transaction(&self) -> bool;
     /// See [`SourceTask::commit`].
@@ -46,19 +50,23 @@ impl<T: SourceTask> DynSourceTask for T {
     async fn poll(&mut self) -> Result<Polled<ErasedBatch>> {
         Ok(match SourceTask::poll(self).await? {
             Polled::Idle(wait) => Polled::Idle(wait),
-            Polled::Batch(SourceBatch { partition, offset, topic, records }) => {
+            Polled::Batch(SourceBatch { partition, offset, topic, records, unreadable }) => {
                 let offset = offset.as_ref().map(to_json).transpose()?;
                 Polled::Batch(ErasedBatch {
                     partition: to_json(&partition)?,
                     offset,
                     topic,
                     records,
+                    unreadable,
                 })
             }
         })
     }
     async fn woken(&mut self) {
         SourceTask::woken(self).await;
+    }
+    fn notice(&self) -> Option<String> {
+        SourceTask::notice(self)
     }
     fn ends_transaction(&self) -> bool {
         SourceTask::ends_transaction(self)
@@ -75,6 +83,8 @@ pub trait DynSourceConnector: Send + Sync {
     async fn partitions(&self) -> Result<Vec<Json>>;
     /// See [`SourceConnector::earlier`].
     fn earlier(&self, partition: &Json) -> Result<Vec<Json>>;
+    /// See [`SourceConnector::notice`].
+    fn notice(&self) -> Option<String>;
     /// See [`SourceConnector::partitions_interval`].
     fn partitions_interval(&self) -> Option<Duration>;
     /// See [`SourceConnector::task`].
@@ -88,6 +98,9 @@ impl<C: SourceConnector> DynSourceConnector for C {
     }
     fn earlier(&self, partition: &Json) -> Result<Vec<Json>> {
         SourceConnector::earlier(self, &from_json(partition)?).iter().map(to_json).collect()
+    }
+    fn notice(&self) -> Option<String> {
+        SourceConnector::notice(self)
     }
     fn partitions_interval(&self) -> Option<Duration> {
         SourceConnector::partitions_interval(self)

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::{
     config::{ConfigSpec, Invalid, Properties},
     data::Text,
-    error::Result,
+    error::{Error, Result},
     record::Record,
 };
 
@@ -74,6 +74,11 @@ pub trait SourceConnector: Sized + Send + Sync + 'static {
     ) -> Vec<<Self::Task as SourceTask>::Partition> {
         Vec::new()
     }
+    /// What an operator should know although all is well, as of the last [`partitions`](Self::partitions): shown in the
+    /// connector's status.
+    fn notice(&self) -> Option<String> {
+        None
+    }
     /// How often [`partitions`](Self::partitions) should be asked again; a change makes the runtime reassign
     /// the tasks. None: never.
     fn partitions_interval(&self) -> Option<Duration> {
@@ -112,6 +117,10 @@ pub trait SourceTask: Sized + Send + 'static {
     async fn woken(&mut self) {
         std::future::pending().await
     }
+    /// What an operator should know although all is well, such as what is not read: shown in the task's status.
+    fn notice(&self) -> Option<String> {
+        None
+    }
     /// With `transaction.boundary=connector`: whether the batch that the last poll returned is the last of its transaction.
     fn ends_transaction(&self) -> bool {
         true
@@ -141,6 +150,9 @@ pub struct SourceBatch<T: SourceTask> {
     pub topic: Text,
     /// The records, in order.
     pub records: Vec<Record>,
+    /// Why the records cannot be delivered as they are: there was something in the system that they cannot hold. What becomes
+    /// of them is for `errors.tolerance` to say; the offset holds after them.
+    pub unreadable: Option<Error>,
 }
 
 impl<T: SourceTask> SourceBatch<T> {
@@ -154,6 +166,7 @@ impl<T: SourceTask> SourceBatch<T> {
     where
         T::Partition: Clone,
     {
-        Self { partition: partition.clone(), offset: Some(offset), topic: topic.into(), records }
+        let (partition, offset, topic) = (partition.clone(), Some(offset), topic.into());
+        Self { partition, offset, topic, records, unreadable: None }
     }
 }

@@ -185,10 +185,11 @@ impl Admin {
         let resource = ResourceSpecifier::Topic(name);
         // Describing may be forbidden where reading is not: then the policy is unknown.
         let described = self.client.describe_configs([&resource], &options).await;
-        let compacted = described.ok().and_then(|mut all| all.pop()?.ok()).and_then(|resource| {
-            resource.get("cleanup.policy")?.value.as_ref().map(|policy| policy.contains("compact"))
-        });
-        Ok(Some(TopicDescription { partitions, compacted }))
+        let resource = described.ok().and_then(|mut all| all.pop()?.ok());
+        let setting = |name| resource.as_ref()?.get(name)?.value.as_ref();
+        let compacted = setting("cleanup.policy").map(|policy| policy.contains("compact"));
+        let max_bytes = setting("max.message.bytes").and_then(|bytes| bytes.parse().ok());
+        Ok(Some(TopicDescription { partitions, compacted, max_bytes }))
     }
 
     pub(crate) async fn delete_group(&self, group: &str) -> Result<()> {

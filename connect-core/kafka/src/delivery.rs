@@ -35,8 +35,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// What is still to be acknowledged of one append.
 pub(crate) struct Pending {
     left: AtomicUsize,
-    /// The first error, with the topic.
-    failed: Mutex<Option<(KafkaError, String)>>,
+    /// The first error, with the topic, and the largest size of a message that failed.
+    failed: Mutex<Option<(KafkaError, String, usize)>>,
     done: Mutex<Option<oneshot::Sender<Result<()>>>>,
 }
 
@@ -52,9 +52,10 @@ impl Pending {
         (Arc::new(pending), receiver)
     }
 
-    pub(crate) fn failed(&self, error: KafkaError, topic: &str) {
+    pub(crate) fn failed(&self, error: KafkaError, topic: &str, size: usize) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get_or_insert_with(|| (error, topic.to_owned()));
+        let (_, _, largest) = failed.get_or_insert_with(|| (error, topic.to_owned(), size));
+        *largest = size.max(*largest);
     }
 
     pub(crate) fn finished(&self, messages: usize) {
@@ -63,7 +64,7 @@ impl Pending {
         }
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result = match failed {
-            Some((error, topic)) => Err(append_error(error, &topic)),
+            Some((error, topic, size)) => Err(append_error(error, &topic, size)),
             None => Ok(()),
         };
         if let Some(done) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -73,8 +74,8 @@ impl Pending {
     }
 }
 
-/// Why a message was not appended, with what would be right.
-pub(crate) fn append_error(error: KafkaError, topic: &str) -> Error {
+/// Why a message of so many bytes was not appended, with what would be right.
+pub(crate) fn append_error(error: KafkaError, topic: &str, size: usize) -> Error {
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code();
     let failed = request_error("cannot append to the log", error).context("topic", topic);
@@ -82,6 +83,7 @@ pub(crate) fn append_error(error: KafkaError, topic: &str) -> Error {
     let failed = permission(failed, code, needed);
     match code {
         Some(Code::MessageSizeTooLarge) => failed
+            .context("bytes", size)
             .context("limits", "max.request.size of the producer, max.message.bytes of the topic"),
         _ => failed,
     }
@@ -99,7 +101,11 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Arc<Pending>;
     fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
         if let Err((error, message)) = result {
-            pending.failed(error.clone(), message.topic());
+            pending.failed(
+                error.clone(),
+                message.topic(),
+                message.key_len() + message.payload_len(),
+            );
         }
         pending.finished(1);
         self.room.notify_one();

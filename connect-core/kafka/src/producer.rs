@@ -115,8 +115,35 @@ fn hasten(client: &Arc<Client>, topic: &str) {
     });
 }
 
+/// Most bytes of a message in a topic that takes so many at once. Compressed, a larger one may fit into the topic: the brokers
+/// say whether it did.
+pub(crate) fn longest(config: &ClientConfig, topic: Option<usize>) -> Option<usize> {
+    /// What a batch of one message has around it, at most.
+    const AROUND: usize = 128;
+    let own = config.get("message.max.bytes").and_then(|bytes| bytes.parse().ok());
+    let compression =
+        ["compression.codec", "compression.type"].iter().find_map(|key| config.get(key));
+    let plain = compression.is_none_or(|codec| codec == "none");
+    let topic = topic.filter(|_| plain).map(|bytes| bytes.saturating_sub(AROUND));
+    own.into_iter().chain(topic).min()
+}
+
 #[async_trait]
 impl Producer for KafkaProducer {
+    fn longest(&mut self, topic: Option<usize>) -> Option<usize> {
+        if let Some(bytes) = topic {
+            /// librdkafka's own.
+            const BATCH: usize = 1_000_000;
+            let batch =
+                self.config.get("batch.size").and_then(|bytes| bytes.parse().ok()).unwrap_or(BATCH);
+            // A batch that the topic does not take would take all of its messages with it.
+            if bytes < batch {
+                self.config.set("batch.size", bytes.to_string());
+            }
+        }
+        longest(&self.config, topic)
+    }
+
     async fn append(&mut self, append: Append) -> Result<Durable> {
         let count = append.messages.iter().map(|(_, messages)| messages.len()).sum();
         let (pending, records) = Pending::new(count);
@@ -136,7 +163,7 @@ impl Producer for KafkaProducer {
                 };
                 if let Err(error) = result {
                     // The rest was not sent: the append fails once the messages before have been answered.
-                    pending.failed(error, topic);
+                    pending.failed(error, topic, message.size());
                     pending.finished(count - sent + 1);
                     return Ok(durable_when(wait, trouble));
                 }

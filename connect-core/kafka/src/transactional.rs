@@ -9,6 +9,7 @@ use connect_core::{
 };
 use futures_util::FutureExt;
 use rdkafka::{
+    config::ClientConfig,
     error::KafkaError,
     producer::{Producer as _, PurgeConfig},
 };
@@ -20,7 +21,9 @@ use crate::{
     context::Trouble,
     delivery::{self, Client, Pending, append_error, send},
     oauth::{Logins, Supply},
-    permission, request_error,
+    permission,
+    producer::longest,
+    request_error,
 };
 
 /// How long one attempt to end a transaction may take; it is repeated.
@@ -29,6 +32,7 @@ const COMMIT: Duration = Duration::from_secs(10);
 /// The producer of one task. No other one of its transactional id is alive.
 pub(crate) struct TransactionalProducer {
     client: Arc<Client>,
+    config: ClientConfig,
     room: Arc<Notify>,
     /// Whether a transaction has begun that no commit has been asked for.
     open: bool,
@@ -70,6 +74,7 @@ impl TransactionalProducer {
         trouble.unless_denied(begin).await?;
         Ok(Self {
             client,
+            config,
             room,
             open: false,
             sent: Vec::new(),
@@ -116,7 +121,7 @@ impl TransactionalProducer {
         for (topic, messages) in &messages {
             for message in messages {
                 let sent = send(&self.client, &self.room, topic, message, &pending).await;
-                sent.map_err(|error| append_error(error, topic))?;
+                sent.map_err(|error| append_error(error, topic, message.size()))?;
             }
         }
         pending.finished(1);
@@ -184,6 +189,10 @@ impl Drop for TransactionalProducer {
 
 #[async_trait]
 impl Producer for TransactionalProducer {
+    fn longest(&mut self, topic: Option<usize>) -> Option<usize> {
+        longest(&self.config, topic)
+    }
+
     async fn append(&mut self, append: Append) -> Result<Durable> {
         let durable = self.add(append).await?;
         self.commit();

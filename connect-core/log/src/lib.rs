@@ -178,6 +178,7 @@ impl Transport for EmbeddedLog {
         Ok(self.inner.shared.topics.get(name).map(|topic| TopicDescription {
             partitions: topic.partitions.len() as i32,
             compacted: Some(topic.compacted),
+            max_bytes: None,
         }))
     }
 

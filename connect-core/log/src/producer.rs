@@ -109,6 +109,10 @@ fn check(topic: &Topic, message: &Message) -> Result<()> {
 
 #[async_trait]
 impl Producer for EmbeddedProducer {
+    fn longest(&mut self, _: Option<usize>) -> Option<usize> {
+        Some(MAX_FIELD)
+    }
+
     /// An append that is refused here (an illegal topic, a partition that doesn't exist) took nothing, and later ones
     /// go on; one that fails in the returned future ends the producer.
     async fn append(&mut self, append: Append) -> Result<Durable> {

@@ -35,7 +35,9 @@ pub(crate) enum Stage {
     KeyConverter,
     ValueConverter,
     HeaderConverter,
+    TaskPoll,
     TaskPut,
+    KafkaProduce,
 }
 
 impl Stage {
@@ -46,7 +48,9 @@ impl Stage {
             Self::KeyConverter => "KEY_CONVERTER",
             Self::ValueConverter => "VALUE_CONVERTER",
             Self::HeaderConverter => "HEADER_CONVERTER",
+            Self::TaskPoll => "TASK_POLL",
             Self::TaskPut => "TASK_PUT",
+            Self::KafkaProduce => "KAFKA_PRODUCE",
         }
     }
 }
@@ -177,7 +181,7 @@ impl Classes {
             Stage::KeyConverter => &self.key_converter,
             Stage::ValueConverter => &self.value_converter,
             Stage::HeaderConverter => &self.header_converter,
-            Stage::TaskPut => &self.task,
+            Stage::TaskPoll | Stage::TaskPut | Stage::KafkaProduce => &self.task,
         }
     }
 }
@@ -343,6 +347,11 @@ impl ErrorPolicy {
             header("__connect.errors.exception.class.name", class.to_owned());
             header("__connect.errors.exception.message", error.to_string());
             header("__connect.errors.exception.stacktrace", error.trace());
+        }
+        // What is too large for a topic is so for the queue, too: the headers tell whose it was.
+        let fits = queue.producer.longest(None).is_none_or(|longest| message.size() <= longest);
+        if !fits {
+            message.value = None;
         }
         let append = Append { messages: vec![(queue.topic.clone(), vec![message])], offset: None };
         queue.producer.append(append).await?.await

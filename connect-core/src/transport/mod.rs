@@ -33,6 +33,15 @@ pub struct Message {
     pub timestamp: Option<i64>,
 }
 
+impl Message {
+    /// Bytes of key, value and headers.
+    pub fn size(&self) -> usize {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers = self.headers.iter().map(|(name, value)| name.len() + length(value));
+        length(&self.key) + length(&self.value) + headers.sum::<usize>()
+    }
+}
+
 /// Progress to be stored with the messages it covers: a record of the offsets topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetCommit {
@@ -76,6 +85,12 @@ pub trait Producer: Send {
     /// append that is not held. A producer without transactions holds nothing.
     async fn hold(&mut self, append: Append) -> Result<Durable> {
         self.append(append).await
+    }
+
+    /// Most bytes that a message may have, its key, value and headers together, in a topic that takes so many; none if nothing
+    /// is known that bounds them. Asked before the first message is appended to the topic.
+    fn longest(&mut self, _topic: Option<usize>) -> Option<usize> {
+        None
     }
 }
 
@@ -199,6 +214,8 @@ pub struct TopicDescription {
     pub partitions: i32,
     /// Whether only the last message of each key is kept; none where the log won't say.
     pub compacted: Option<bool>,
+    /// Most bytes of a batch that it takes; none where the log won't say.
+    pub max_bytes: Option<usize>,
 }
 
 /// Opens producers, consumers and readers. Cheap to share.

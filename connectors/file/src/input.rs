@@ -1,7 +1,7 @@
 //! Where the bytes come from: a file that is followed as it grows, or a stream such as the standard input.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{ErrorKind, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -10,6 +10,8 @@ use std::{
 use bytes::Bytes;
 use connect_core::error::{Error, Result};
 use tokio::sync::mpsc::{self, Receiver, error::TryRecvError};
+
+use crate::print::Print;
 
 const CHUNK: usize = 64 * 1024;
 
@@ -31,11 +33,48 @@ pub(crate) struct Followed {
     file: Option<File>,
     position: u64,
     buffer: Vec<u8>,
+    /// What the file was up to a position in it that was delivered.
+    delivered: Option<(u64, Print)>,
+    /// Whether that is still so is to be looked at before more is read.
+    unsure: bool,
+    /// When the file was last changed, as of the last look.
+    modified: (i64, i64),
 }
 
 impl Followed {
-    pub(crate) fn new(path: String, position: u64) -> Self {
-        Self { path, file: None, position, buffer: vec![0; CHUNK] }
+    pub(crate) fn new(path: String, position: u64, print: Option<Print>) -> Self {
+        let delivered = print.map(|print| (position, print));
+        Self {
+            path,
+            file: None,
+            position,
+            buffer: vec![0; CHUNK],
+            delivered,
+            unsure: true,
+            modified: (0, 0),
+        }
+    }
+
+    /// What tells the file up to this position, which was delivered, from others.
+    pub(crate) fn print(&mut self, position: u64) -> Option<Print> {
+        // A file that was cut meanwhile is found out at the next look.
+        let print = self.file.as_ref().and_then(|file| Print::of(file, position).ok())?;
+        self.delivered = Some((position, print.clone()));
+        Some(print)
+    }
+
+    /// Has the file looked at before the next bytes are read.
+    pub(crate) fn suspect(&mut self) {
+        self.unsure = true;
+    }
+
+    /// Whether the open file is not the one, or no longer the one, that was read: it was cut and filled again, or another
+    /// took its place while nobody read.
+    fn other(&self) -> bool {
+        let (Some(file), Some((position, print))) = (&self.file, &self.delivered) else {
+            return false;
+        };
+        Print::of(file, *position).ok().as_ref() != Some(print)
     }
 
     fn refused(&self, error: std::io::Error) -> Error {
@@ -46,6 +85,18 @@ impl Followed {
         if self.file.is_none() && !self.open()? {
             return Ok(Piece::Nothing);
         }
+        if std::mem::take(&mut self.unsure) {
+            self.modified = self
+                .file
+                .as_ref()
+                .map(modified)
+                .transpose()
+                .map_err(|e| self.refused(e))?
+                .unwrap_or_default();
+            if self.other() {
+                return Ok(self.restart(true));
+            }
+        }
         if let Some(bytes) = self.read_open()? {
             return Ok(Piece::Bytes(bytes));
         }
@@ -54,13 +105,17 @@ impl Followed {
         if !cut && let Some(bytes) = self.read_open()? {
             return Ok(Piece::Bytes(bytes));
         }
-        (self.file, self.position) = (None, 0);
+        Ok(self.restart(cut))
+    }
+
+    fn restart(&mut self, cut: bool) -> Piece {
+        (self.file, self.position, self.delivered) = (None, 0, None);
         tracing::warn!(
             file = self.path,
             cut,
             "the file was cut or replaced: reading it from the start"
         );
-        Ok(Piece::Restarted { cut })
+        Piece::Restarted { cut }
     }
 
     /// False if there is no such file.
@@ -91,7 +146,11 @@ impl Followed {
 
     /// Whether there is nothing to read, as far as the file's size and place tell.
     pub(crate) fn is_at_its_end(&self) -> bool {
-        let ends = |file: &File| file.metadata().is_ok_and(|open| open.len() == self.position);
+        // One that was filled again may be as long as it was.
+        let ends = |file: &File| {
+            let same = |open: &Metadata| (open.mtime(), open.mtime_nsec()) == self.modified;
+            file.metadata().is_ok_and(|open| open.len() == self.position && same(&open))
+        };
         self.file.as_ref().is_some_and(ends) && matches!(self.restarted(), Ok(None))
     }
 
@@ -111,6 +170,12 @@ impl Followed {
             Err(error) => Err(self.refused(error)),
         }
     }
+}
+
+/// When a file was last changed.
+fn modified(file: &File) -> std::io::Result<(i64, i64)> {
+    let found = file.metadata()?;
+    Ok((found.mtime(), found.mtime_nsec()))
 }
 
 /// A stream that cannot be set back, read by a thread of its own since no read of it can be given up.

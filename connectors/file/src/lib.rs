@@ -3,6 +3,7 @@
 
 mod input;
 mod lines;
+mod print;
 mod sink;
 mod source;
 

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::{
     input::{Followed, Piece, Stream},
     lines::Lines,
+    print::Print,
 };
 
 /// Pause before a file is looked for, or at, again.
@@ -44,7 +45,7 @@ pub struct FileStreamSourceConfig {
 /// Reads the lines of a text file, and waits for more.
 ///
 /// The position is counted in bytes. A file that is shorter than the position at which to read on, or that is cut or
-/// replaced while it is read, is read from its start.
+/// replaced, also while nobody reads it, is read from its start.
 pub struct FileStreamSource(FileStreamSourceConfig);
 
 /// The file, as Connect's offsets name it.
@@ -54,9 +55,12 @@ pub struct FilePartition {
 }
 
 /// Bytes of the lines that were read.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FileOffset {
     position: u64,
+    /// The file that they are of.
+    #[serde(flatten)]
+    print: Option<Print>,
 }
 
 #[async_trait]
@@ -80,12 +84,14 @@ impl SourceConnector for FileStreamSource {
         &self,
         assigned: Vec<Assigned<FileStreamSourceTask>>,
     ) -> Result<FileStreamSourceTask> {
-        let offset = assigned.first().and_then(|assigned| assigned.offset);
+        let offset = assigned.into_iter().next().and_then(|assigned| assigned.offset);
+        let (position, print) = offset.map_or((0, None), |offset| (offset.position, offset.print));
         let reader = Reader {
             input: Input::Unknown,
             file: self.0.file.clone(),
             lines: Lines::default(),
-            position: offset.map_or(0, |offset| offset.position),
+            position,
+            print,
             topic: self.0.topic.as_str().into(),
             batch_size: self.0.batch_size.max(1) as usize,
             schema: Arc::new(Schema::new(Type::String)),
@@ -189,6 +195,8 @@ struct Reader {
     lines: Lines,
     /// Bytes of the lines delivered.
     position: u64,
+    /// The file that the position is in, until it is opened.
+    print: Option<Print>,
     topic: Text,
     batch_size: usize,
     schema: Arc<Schema>,
@@ -207,6 +215,9 @@ impl Reader {
         let mut size = 0;
         let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis());
         let timestamp = Some(timestamp as i64);
+        if let Input::File(file) = &mut self.input {
+            file.suspect();
+        }
         loop {
             while records.len() < self.batch_size {
                 let Some((line, taken)) = self.lines.next() else { break };
@@ -243,12 +254,19 @@ impl Reader {
             return Ok(Polled::Idle(IDLE));
         }
         // What comes from a stream cannot be read again: it has no offset.
-        let offset = match self.input {
-            Input::File(_) => Some(FileOffset { position: self.position }),
+        let position = self.position;
+        let offset = match &mut self.input {
+            Input::File(file) => Some(FileOffset { position, print: file.print(position) }),
             _ => None,
         };
         let partition = FilePartition { filename: self.file.clone() };
-        Ok(Polled::Batch(SourceBatch { partition, offset, topic: self.topic.clone(), records }))
+        Ok(Polled::Batch(SourceBatch {
+            partition,
+            offset,
+            topic: self.topic.clone(),
+            records,
+            unreadable: None,
+        }))
     }
 
     fn read(&mut self) -> Result<Piece> {
@@ -261,7 +279,10 @@ impl Reader {
                 Ok(found) if !found.is_file() && !found.is_dir() => {
                     self.input = Input::Stream(Stream::open(path.clone()));
                 }
-                Ok(_) => self.input = Input::File(Followed::new(path.clone(), self.position)),
+                Ok(_) => {
+                    let print = self.print.take();
+                    self.input = Input::File(Followed::new(path.clone(), self.position, print));
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let refused = Error::refused("cannot read the file").context("file", path);

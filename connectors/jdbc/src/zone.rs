@@ -79,6 +79,17 @@ impl Zone {
         instant().unwrap_or(local)
     }
 
+    /// The earliest that clocks show of which [`instant`](Self::instant) makes this: a time that clocks skip is the same as
+    /// one after the gap.
+    pub fn earliest(&self, instant: i64) -> i64 {
+        /// Longer than any gap but those that skip a day.
+        const BEFORE: i64 = 6 * 3_600_000_000;
+        let shown = self.local(instant);
+        let before = instant.saturating_sub(BEFORE);
+        let skipped = instant.saturating_add(self.local(before) - before);
+        if skipped < shown && self.instant(skipped) == instant { skipped } else { shown }
+    }
+
     /// What clocks show at this instant.
     pub fn local(&self, instant: i64) -> i64 {
         let Some(rules) = &self.rules else { return instant };
@@ -142,6 +153,9 @@ mod tests {
         // 2021-03-14 02:30 does not exist: 03:30 EDT. 2021-11-07 01:30 comes twice: the second, EST.
         assert_eq!(zone.instant(1_615_689_000_000_000), 1_615_707_000_000_000);
         assert_eq!(zone.instant(1_636_248_600_000_000), 1_636_266_600_000_000);
+        // Both make 03:30 EDT: nothing after 02:30 was read for sure. Later there is no doubt.
+        assert_eq!(zone.earliest(1_615_707_000_000_000), 1_615_689_000_000_000);
+        assert_eq!(zone.earliest(1_615_712_400_000_000), zone.local(1_615_712_400_000_000));
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub(crate) struct Connection {
     pub(crate) database: String,
     /// Whether the server is MariaDB, whatever the URL calls it.
     pub(crate) mariadb: bool,
+    /// Whether names of tables that differ by case are one (`lower_case_table_names`).
+    pub(crate) folds_names: bool,
     /// A collation that tells apart all texts, also those that differ by blanks at their end.
     pub(crate) exact_collation: &'static str,
 }
@@ -177,11 +179,13 @@ impl Plan {
         for statement in &self.session {
             conn.query_drop(statement).await.map_err(failed)?;
         }
-        let row: Option<(u64, Option<String>, String)> = conn
-            .query_first("SELECT @@max_allowed_packet, DATABASE(), VERSION()")
+        let row: Option<(u64, Option<String>, String, u8)> = conn
+            .query_first(
+                "SELECT @@max_allowed_packet, DATABASE(), VERSION(), @@lower_case_table_names",
+            )
             .await
             .map_err(failed)?;
-        let (packet, database, version) = row.unwrap_or((1 << 20, None, String::new()));
+        let (packet, database, version, lower) = row.unwrap_or((1 << 20, None, String::new(), 0));
         // MySQL has one since 8.0.17, MariaDB another; the last takes texts for equal that differ by blanks at their end.
         let collation: Option<String> = conn
             .query_first(
@@ -203,6 +207,7 @@ impl Plan {
             max_packet,
             database: database.unwrap_or_default(),
             mariadb: version.to_ascii_lowercase().contains("mariadb"),
+            folds_names: lower != 0,
             exact_collation,
         })
     }
@@ -258,7 +263,7 @@ fn session(settings: &Settings, utc: bool) -> Result<Vec<String>> {
     // Strict, as Connector/J makes it: a value that doesn't fit is an error, never cut. Backslashes escape, whatever
     // the server's default: literals are written for that.
     statements.push(format!(
-        "SET NAMES utf8mb4, {zone}sql_mode = CONCAT_WS(',', \
+        "SET NAMES utf8mb4, @ferrovia_zone = @@SESSION.time_zone, {zone}sql_mode = CONCAT_WS(',', \
          REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')"
     ));
     Ok(statements)

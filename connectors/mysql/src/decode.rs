@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connect_core::{
     data::{Decimal, Field, Schema, Text, Type, Value},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
 };
 use connectors_jdbc::{
     datetime::{self, DAY},
@@ -95,7 +95,7 @@ impl Decoder {
                 .context("expected", self.kinds.len()));
         }
         let mut values = Vec::with_capacity(found.len());
-        let (mut mark, mut odd, mut size) = (None, Vec::new(), 0);
+        let (mut mark, mut odd, mut size, mut error) = (None, Vec::new(), 0, None);
         let mut times = vec![None; self.criteria.timestamps.len()];
         for (at, found) in found.into_iter().enumerate() {
             let bytes = if let mysql_async::Value::Bytes(bytes) = &found { bytes.len() } else { 0 };
@@ -103,10 +103,18 @@ impl Decoder {
             let named = |e: Error| e.context("column", &self.names[at]);
             for (slot, of) in times.iter_mut().zip(&self.criteria.timestamps) {
                 if *of == at {
-                    *slot = clock(&found).map(|clock| self.zone.instant(clock));
+                    *slot = clock(&found);
                 }
             }
-            let (value, strange) = self.value(at, found).map_err(named)?;
+            let (value, strange) = match self.value(at, found) {
+                Ok(read) => read,
+                // Its neighbours can be read.
+                Err(e) if e.kind() == ErrorKind::Data => {
+                    error.get_or_insert_with(|| named(e));
+                    (Value::Null, None)
+                }
+                Err(e) => return Err(named(e)),
+            };
             odd.extend(strange.map(|strange| (at, strange)));
             if self.criteria.incrementing == Some(at) {
                 mark = Mark::of(&value).map_err(named)?;
@@ -115,7 +123,7 @@ impl Decoder {
         }
         let timestamp = times.into_iter().flatten().next();
         let schema = (!odd.is_empty()).then(|| self.odd_schema(odd));
-        Ok(Row { value: Value::Struct(values), schema, timestamp, mark, size })
+        Ok(Row { value: Value::Struct(values), schema, timestamp, mark, size, error })
     }
 
     /// The schema of rows with these odd values.

@@ -80,7 +80,7 @@ fn kind(ServerError { code, state, .. }: &ServerError) -> ErrorKind {
         // Disk, files, memory, tables that are full, storage engines; rows that changed meanwhile; locks, deadlocks,
         // statements that were interrupted or took too long; a commit that a group refuses.
         (
-            3 | 28 | 1015 | 1016 | 1020 | 1021 | 1023..=1028 | 1030 | 1037 | 1038 | 1114 | 1135,
+            1..=50 | 1015 | 1016 | 1020 | 1021 | 1023..=1028 | 1030 | 1037 | 1038 | 1114 | 1135,
             _,
         )
         | (

@@ -1,10 +1,13 @@
 //! What the columns that are read become.
 
 use connect_core::data::{Schema, Text, Type};
-use connectors_jdbc::source::{
-    SourceConfig,
-    database::{Column, Order},
-    keys::{DecimalHandling, Granularity},
+use connectors_jdbc::{
+    datetime::DAY,
+    source::{
+        SourceConfig,
+        database::{Column, Order, YEAR},
+        keys::{DecimalHandling, Granularity},
+    },
 };
 use mysql_async::consts::{ColumnFlags, ColumnType};
 
@@ -178,6 +181,23 @@ impl Kind {
     }
 }
 
+/// Whether a column holds instants, which are shown in the session's zone.
+fn shown(column: &mysql_async::Column) -> bool {
+    use ColumnType::{MYSQL_TYPE_TIMESTAMP, MYSQL_TYPE_TIMESTAMP2};
+    matches!(column.column_type(), MYSQL_TYPE_TIMESTAMP | MYSQL_TYPE_TIMESTAMP2)
+}
+
+/// The smallest difference between two times of a column, in microseconds.
+fn step(column: &mysql_async::Column) -> i64 {
+    match (column.column_type(), column.decimals()) {
+        (ColumnType::MYSQL_TYPE_DATE | ColumnType::MYSQL_TYPE_NEWDATE, _) => DAY,
+        (ColumnType::MYSQL_TYPE_YEAR, _) => YEAR,
+        (_, digits @ 0..=6) => 10_i64.pow(6 - u32::from(digits)),
+        // Of an expression, whose digits are not known.
+        _ => 1_000_000,
+    }
+}
+
 /// The columns of a result.
 pub(crate) fn columns(
     found: &[mysql_async::Column],
@@ -190,7 +210,8 @@ pub(crate) fn columns(
             name: column.name_str().into_owned(),
             nullable: !column.flags().contains(ColumnFlags::NOT_NULL_FLAG),
             auto_increment: column.flags().contains(ColumnFlags::AUTO_INCREMENT_FLAG),
-            order: ty.order(),
+            order: if shown(column) { Order::Shown } else { ty.order() },
+            step: step(column),
             ty,
         }
     };

@@ -7,6 +7,7 @@ mod decode;
 mod errors;
 mod kind;
 mod literal;
+mod running;
 mod sink;
 mod source;
 mod target;

@@ -339,6 +339,11 @@ impl SinkDatabase for MySqlWriter {
         Ok(TableName { schema, name })
     }
 
+    fn same_table(&self, a: &TableName, b: &TableName) -> bool {
+        let lower = |name: &TableName| (name.schema.to_lowercase(), name.name.to_lowercase());
+        a == b || (self.connection.folds_names && lower(a) == lower(b))
+    }
+
     async fn describe(&mut self, name: &TableName) -> Result<Option<(String, Table)>> {
         describe(&mut self.connection, name).await
     }

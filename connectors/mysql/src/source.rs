@@ -11,9 +11,12 @@ use connectors_jdbc::{
     names::{Quote, TableName},
     source::{
         SourceConfig,
-        database::{Column, Horizon, Origin, Read, Row, Rows, SourceDatabase},
+        criteria::Criteria,
+        database::{
+            Clocks, Column, Horizon, Origin, Read, Row, Rows, Running, SourceDatabase, Standing,
+        },
+        statement::{from, relation, verbatim},
         tables::Found,
-        task::from,
     },
     zone::Zone,
 };
@@ -26,19 +29,21 @@ use crate::{
     errors::error,
     kind::{Driver, Kind, columns},
     literal,
+    running::{self, DENIED, Writing},
 };
 
 /// Rows that are handed over at once, and their bytes.
 const CHUNK: (usize, usize) = (500, 1 << 20);
 /// Chunks that wait to be taken.
 const WAITING: usize = 2;
-/// Errors of a user who may not see what others do.
-const DENIED: [u16; 2] = [1142, 1227];
 /// Transactions that hold the lock of a writer on a table: they have it from before an id is given out until they end.
 const WRITERS: &str = "SELECT CONCAT(OWNER_THREAD_ID, ':', OWNER_EVENT_ID) FROM performance_schema.metadata_locks \
     WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = ? AND OBJECT_NAME = ? AND LOCK_STATUS = 'GRANTED' \
       AND LOCK_TYPE IN ('SHARED_WRITE', 'SHARED_NO_READ_WRITE', 'EXCLUSIVE') \
       AND OWNER_THREAD_ID <> PS_CURRENT_THREAD_ID()";
+/// The zone of sessions that set none of their own: what this session had before it was given one, or the server's.
+const STAMPING_ZONE: &str = "COALESCE(@ferrovia_zone, @@global.time_zone)";
+
 /// A connection to MySQL or MariaDB that is read.
 pub struct MySqlReader {
     conn: Option<Conn>,
@@ -59,7 +64,18 @@ impl MySqlReader {
         self.conn()?.query_drop(sql).await.map_err(|e| error(doing, e))
     }
 
-    async fn describe(&mut self, sql: &str) -> Result<Vec<mysql_async::Column>> {
+    /// The columns of what a statement returns, which is prepared and not run.
+    async fn prepared(&mut self, sql: &str) -> Result<Vec<mysql_async::Column>> {
+        let failed = |e| error("preparing the query", e);
+        let conn = self.conn()?;
+        let statement = conn.prep(sql).await.map_err(failed)?;
+        let found = statement.columns().to_vec();
+        conn.close(statement).await.map_err(failed)?;
+        Ok(found)
+    }
+
+    /// The columns of what a statement returns.
+    async fn returned(&mut self, sql: &str) -> Result<Vec<mysql_async::Column>> {
         let failed = |e| error("reading columns", e);
         let mut result = self.conn()?.query_iter(sql).await.map_err(failed)?;
         let found = result.columns().map(|columns| columns.to_vec()).unwrap_or_default();
@@ -67,49 +83,31 @@ impl MySqlReader {
         Ok(found)
     }
 
-    /// Transactions that have written something; none where the user may not see those of others, which is said once.
-    ///
-    /// From the monitor: `information_schema.innodb_trx` is a copy that is not made anew while it is looked at more often
-    /// than every 100 ms, and knows nothing of what has begun meanwhile.
+    /// What has written something, or is about to; nothing where the user may not see it, which is said once.
     async fn writing(&mut self) -> Result<Vec<Writing>> {
-        const SQL: &str = "SHOW ENGINE INNODB STATUS";
-        let row: mysql_async::Result<Option<(String, String, String)>> =
-            self.conn()?.query_first(SQL).await;
-        match row {
-            Ok(row) => Ok(row.map(|(_, _, status)| writing(&status)).unwrap_or_default()),
-            Err(mysql_async::Error::Server(e)) if DENIED.contains(&e.code) => {
-                if !self.warned {
-                    self.warned = true;
-                    tracing::warn!(
-                        "without the privilege PROCESS rows that are committed late may be lost: running transactions \
-                         cannot be seen; hold.back.running.transactions=false silences this"
-                    );
-                }
-                Ok(Vec::new())
-            }
-            Err(e) => Err(error("looking for running transactions", e)),
+        let found = running::writing(self.conn()?).await?;
+        if found.is_none() && !self.warned {
+            self.warned = true;
+            tracing::warn!(
+                "without the privilege PROCESS rows that are committed late may be lost: running transactions cannot be \
+                 seen; hold.back.running.transactions=false silences this"
+            );
         }
+        Ok(found.unwrap_or_default())
     }
 }
 
-/// A transaction that has written something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Writing {
-    id: String,
-    /// Whole seconds since it began.
-    seconds: i64,
-}
-
-/// Reads InnoDB's monitor: `---TRANSACTION 42, ACTIVE 3 sec`, and behind it `undo log entries` of those that have written.
-fn writing(status: &str) -> Vec<Writing> {
-    let transaction = |part: &str| {
-        let (id, rest) = part.split_once(',')?;
-        // `ACTIVE 3 sec`, or `ACTIVE (PREPARED) 3 sec`.
-        let active = rest.trim_start().strip_prefix("ACTIVE ")?;
-        let seconds = active.split_whitespace().find_map(|word| word.parse().ok())?;
-        rest.contains("undo log entries").then(|| Writing { id: id.to_owned(), seconds })
-    };
-    status.split("---TRANSACTION ").skip(1).filter_map(transaction).collect()
+/// The statement whose rows are read: a query as it is.
+fn select(read: &Read<'_, Kind>) -> String {
+    let quote = MySqlReader::QUOTE;
+    verbatim(read.origin, read.config, quote).unwrap_or_else(|| {
+        let relation = relation(read.origin, read.config, quote);
+        format!(
+            "SELECT {relation}.* FROM {}{}",
+            from(read.origin, read.config, quote),
+            read.clauses
+        )
+    })
 }
 
 #[async_trait]
@@ -134,6 +132,12 @@ impl SourceDatabase for MySqlReader {
                 .map_err(|e| error("setting up the session", e))?,
         };
         let shows_locks = shows_locks.unwrap_or(false);
+        if !connection.mariadb && conn.server_version() >= (8, 0, 0) {
+            // What was given out of an AUTO_INCREMENT is of up to a day ago otherwise.
+            conn.query_drop("SET SESSION information_schema_stats_expiry = 0")
+                .await
+                .map_err(|e| error("setting up the session", e))?;
+        }
         Ok(Self { conn: Some(conn), reading: None, driver, shows_locks, warned: false })
     }
 
@@ -183,10 +187,11 @@ impl SourceDatabase for MySqlReader {
         Err(Error::connection("table does not exist").context("table", qualified))
     }
 
-    async fn check(&mut self, query: &str) -> Result<()> {
+    async fn check(&mut self, read: Read<'_, Kind>) -> Result<()> {
+        let sql = select(&read);
         let conn = self.conn()?;
         let failed = |e| error("preparing the query", e);
-        let statement = conn.prep(query.trim().trim_end_matches(';')).await.map_err(failed)?;
+        let statement = conn.prep(sql).await.map_err(failed)?;
         conn.close(statement).await.map_err(failed)
     }
 
@@ -195,9 +200,18 @@ impl SourceDatabase for MySqlReader {
             self.run(&format!("SET TRANSACTION ISOLATION LEVEL {level}"), "starting to read")
                 .await?;
         }
-        self.run("START TRANSACTION READ ONLY", "starting to read").await?;
-        let from = from(origin, config, Self::QUOTE);
-        let found = self.describe(&format!("SELECT q.* FROM {from} LIMIT 0")).await?;
+        // What a query or a suffix calls may write: functions, row locks.
+        let own = origin.table().is_some() && config.query_suffix.trim().is_empty();
+        let only = if own { " READ ONLY" } else { "" };
+        self.run(&format!("START TRANSACTION{only}"), "starting to read").await?;
+        let found = match verbatim(origin, config, Self::QUOTE) {
+            Some(query) => self.prepared(&query).await?,
+            None => {
+                let (relation, from) =
+                    (relation(origin, config, Self::QUOTE), from(origin, config, Self::QUOTE));
+                self.returned(&format!("SELECT {relation}.* FROM {from} LIMIT 0")).await?
+            }
+        };
         Ok(columns(&found, config, self.driver))
     }
 
@@ -205,24 +219,32 @@ impl SourceDatabase for MySqlReader {
         let table = read.origin.table().map(|table| table.name.as_str());
         let driver = (read.config, self.driver);
         let decoder = Decoder::new(table, read.columns, read.criteria, driver)?;
-        let from = from(read.origin, read.config, Self::QUOTE);
-        let sql = format!("SELECT q.* FROM {from}{}", read.clauses);
-        let schema = Arc::clone(decoder.schema());
+        let sql = select(&read);
+        // What expressions are, variables above all, shows for certain only in what is returned.
+        let own =
+            table.is_none().then(|| (read.config.clone(), self.driver, read.criteria.clone()));
         let conn = self.conn.take().ok_or_else(|| Error::internal("no connection"))?;
-        let (rows, taken) = mpsc::channel(WAITING);
+        let (rows, mut taken) = mpsc::channel(WAITING);
         let (back, reading) = oneshot::channel();
+        let (told, schema) = oneshot::channel();
         self.reading = Some(reading);
         // The driver's own task: its results borrow the connection, and a read that is dropped halfway would lose rows.
         // It ends when nobody takes them any more.
         tokio::spawn(async move {
             let sent = rows.clone();
-            match pump(conn, &sql, decoder, &rows).await {
+            match pump(conn, &sql, (decoder, own), told, &rows).await {
                 // Whoever waits for it is gone when the task was stopped.
                 Ok(conn) => drop(back.send(conn)),
                 Err(error) => drop(sent.send(Err(error)).await),
             }
         });
-        Ok(MySqlRows { schema, taken, left: Vec::new().into_iter() })
+        match schema.await {
+            Ok(schema) => Ok(MySqlRows { schema, taken, left: Vec::new().into_iter() }),
+            Err(_) => Err(match taken.recv().await {
+                Some(Err(error)) => error,
+                _ => Error::connection("the connection was lost while rows were read"),
+            }),
+        }
     }
 
     async fn end(&mut self) -> Result<()> {
@@ -234,19 +256,48 @@ impl SourceDatabase for MySqlReader {
     }
 
     async fn now(&mut self) -> Result<i64> {
-        const SQL: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)";
+        const SQL: &str = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))";
         let row: Option<i64> =
             self.conn()?.query_first(SQL).await.map_err(|e| error("asking for the time", e))?;
         row.ok_or_else(|| Error::connection("MySQL did not say its time"))
     }
 
-    async fn oldest_transaction(&mut self) -> Result<Option<i64>> {
-        let Some(seconds) = self.writing().await?.iter().map(|writing| writing.seconds).max()
-        else {
-            return Ok(None);
+    async fn transactions(&mut self, _: &Origin) -> Result<Running> {
+        let writing = self.writing().await?;
+        let now = self.now().await?;
+        let holders = writing.iter().map(|writing| writing.holder(now));
+        Ok(Running { holder: holders.min_by_key(|holder| holder.since), ..Running::default() })
+    }
+
+    async fn clocks(&mut self, instants: &[i64]) -> Result<Clocks> {
+        let shows = |instant: &i64, zone: &str| {
+            format!(
+                "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', \
+                 CONVERT_TZ('1970-01-01' + INTERVAL {instant} MICROSECOND, '+00:00', {zone}))"
+            )
         };
-        // It began at some time in the second before.
-        Ok(Some(self.now().await? - (seconds + 1) * 1_000_000))
+        let rows = instants.iter().map(|instant| {
+            format!(
+                "SELECT {}, {}",
+                shows(instant, STAMPING_ZONE),
+                shows(instant, "@@session.time_zone")
+            )
+        });
+        let sql = rows.collect::<Vec<_>>().join(" UNION ALL ");
+        let failed = |e| error("asking for the time", e);
+        let rows: Vec<(Option<i64>, Option<i64>)> =
+            self.conn()?.query(sql).await.map_err(failed)?;
+        let known = |(stamped, shown): (Option<i64>, Option<i64>)| stamped.zip(shown);
+        let clocks: Option<Vec<(i64, i64)>> = rows.into_iter().map(known).collect();
+        let unknown = || Error::refused("the server cannot tell what clocks of its own zone show");
+        let (stamped, shown) = clocks.ok_or_else(unknown)?.into_iter().unzip();
+        Ok(Clocks { stamped, shown })
+    }
+
+    async fn any(&mut self, from: &str, condition: &str) -> Result<bool> {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {from} WHERE {condition})");
+        let row: mysql_async::Result<Option<bool>> = self.conn()?.query_first(sql).await;
+        Ok(row.map_err(|e| error("looking for rows", e))?.unwrap_or(false))
     }
 
     async fn horizon(
@@ -295,6 +346,46 @@ impl SourceDatabase for MySqlReader {
         Ok(running)
     }
 
+    async fn standing(
+        &mut self,
+        table: &TableName,
+        column: Option<&str>,
+    ) -> Result<Option<Standing>> {
+        const SQL: &str = "SELECT CAST(t.CREATE_TIME AS CHAR), CAST(t.AUTO_INCREMENT AS SIGNED) - 1, \
+              (SELECT COUNT(*) FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = t.TABLE_SCHEMA \
+                AND c.TABLE_NAME = t.TABLE_NAME AND c.COLUMN_NAME = ? AND c.EXTRA LIKE '%auto_increment%') > 0 \
+            FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = ? AND t.TABLE_NAME = ? AND t.TABLE_TYPE <> 'VIEW'";
+        let key = (column.unwrap_or_default(), &table.schema, &table.name);
+        let row: mysql_async::Result<Option<(Option<String>, Option<i64>, bool)>> =
+            self.conn()?.exec_first(SQL, key).await;
+        let row = row.map_err(|e| error("looking at the table", e))?;
+        let standing = |(made, last, own): (Option<String>, Option<i64>, bool)| Standing {
+            // A table that was truncated or rebuilt is another one here, as is one that was made anew.
+            table: String::new(),
+            storage: made.unwrap_or_default(),
+            last: last.filter(|_| own),
+            sequence: None,
+            moment: String::new(),
+        };
+        Ok(row.map(standing))
+    }
+
+    async fn describe(&mut self, writers: &[String]) -> Result<String> {
+        const SQL: &str = "SELECT GROUP_CONCAT(DISTINCT 'thread ', PROCESSLIST_ID, ' (user ', PROCESSLIST_USER, ', from ', \
+            PROCESSLIST_HOST, ')' SEPARATOR ', ') FROM performance_schema.threads WHERE FIND_IN_SET(THREAD_ID, ?)";
+        if self.shows_locks {
+            let threads = writers.iter().map(|id| id.split(':').next().unwrap_or_default());
+            let threads = threads.collect::<Vec<_>>().join(",");
+            let who: mysql_async::Result<Option<Option<String>>> =
+                self.conn()?.exec_first(SQL, (threads,)).await;
+            let who = who.map_err(|e| error("looking for running transactions", e))?;
+            return Ok(who.flatten().unwrap_or_else(|| writers.join(", ")));
+        }
+        let writing = self.writing().await?;
+        let who = writing.iter().filter(|writing| writers.contains(&writing.id));
+        Ok(who.map(|writing| writing.who.clone()).collect::<Vec<_>>().join(", "))
+    }
+
     async fn integers(&mut self, from: &str, column: &str) -> Result<Option<(bool, bool)>> {
         let sql = format!(
             "SELECT MAX(i), MIN(i) FROM (SELECT {column} REGEXP '^ *[-+]?[0-9]+ *$' AS i FROM {from} \
@@ -327,12 +418,20 @@ impl SourceDatabase for MySqlReader {
 async fn pump(
     mut conn: Conn,
     sql: &str,
-    mut decoder: Decoder,
+    (mut decoder, own): (Decoder, Option<(SourceConfig, Driver, Criteria)>),
+    told: oneshot::Sender<Arc<Schema>>,
     rows: &mpsc::Sender<Result<Vec<Row>>>,
 ) -> Result<Conn> {
     let failed = |e| error("reading rows", e);
     let statement = conn.prep(sql).await.map_err(|e| error("querying", e))?;
     let mut result = conn.exec_iter(&statement, ()).await.map_err(|e| error("querying", e))?;
+    if let (Some((config, driver, criteria)), Some(found)) = (&own, result.columns()) {
+        let found = columns(&found, config, *driver);
+        decoder = Decoder::new(None, &found, criteria, (config, *driver))?;
+    }
+    if told.send(Arc::clone(decoder.schema())).is_err() {
+        return Err(Error::internal("nobody takes the rows any more"));
+    }
     let (mut chunk, mut size) = (Vec::new(), 0);
     while let Some(row) = result.next().await.map_err(failed)? {
         let row = decoder.row(row)?;
@@ -379,23 +478,5 @@ impl Rows for MySqlRows {
             }
         }
         Ok(true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_monitor_tells_who_has_written() {
-        let status = "LIST OF TRANSACTIONS FOR EACH SESSION:\n\
-            ---TRANSACTION (0x7f1), not started\n0 lock struct(s), heap size 1128, 0 row lock(s)\n\
-            ---TRANSACTION 4711, ACTIVE 3 sec\n1 lock struct(s), heap size 1128, 0 row lock(s), undo log entries 1\n\
-            MariaDB thread id 5, OS thread handle 1, query id 7 127.0.0.1 root\n\
-            ---TRANSACTION 4713, ACTIVE (PREPARED) 5 sec\n2 lock struct(s), undo log entries 8\n\
-            ---TRANSACTION 4712, ACTIVE 90 sec\n0 lock struct(s), heap size 1128, 0 row lock(s)\n--------\nFILE I/O";
-        let expected = [("4711", 3), ("4713", 5)];
-        let expected = expected.map(|(id, seconds)| Writing { id: id.to_owned(), seconds });
-        assert_eq!(writing(status), expected);
     }
 }

@@ -26,6 +26,7 @@ impl Rows {
             nullable: false,
             auto_increment: false,
             order: Order::Other,
+            step: 1,
             ty: PgType { oid: *oid, modifier: *modifier, is_enum: false, element: None },
         };
         let columns: Vec<_> = columns.iter().map(column).collect();

@@ -2,8 +2,14 @@
 
 use connect_core::error::{Error, Result};
 use connectors_jdbc::{
-    names::TableName,
-    source::{SourceConfig, database::Column, database::Order, tables::Found},
+    datetime::DAY,
+    names::{Quote, TableName},
+    source::{
+        SourceConfig,
+        database::{Column, Order},
+        statement::body,
+        tables::Found,
+    },
 };
 use tokio_postgres::{
     Row,
@@ -34,6 +40,17 @@ impl PgType {
             Some(Type::DATE | Type::TIMESTAMP) => Order::Local,
             Some(Type::TIMESTAMPTZ) => Order::Instant,
             _ => Order::Other,
+        }
+    }
+
+    /// The smallest difference between two times of the column, in microseconds.
+    fn step(&self) -> i64 {
+        match (Type::from_oid(self.oid), self.modifier) {
+            (Some(Type::DATE), _) => DAY,
+            (Some(Type::TIMESTAMP | Type::TIMESTAMPTZ), digits @ 0..=6) => {
+                10_i64.pow(6 - digits.unsigned_abs())
+            }
+            _ => 1,
         }
     }
 
@@ -114,6 +131,7 @@ pub(crate) async fn columns(client: &Session, table: &TableName) -> Result<Vec<C
             nullable: row.get(3),
             auto_increment: row.get(4),
             order: ty.order(),
+            step: ty.step(),
             ty,
         }
     };
@@ -153,17 +171,13 @@ impl Described {
 /// What stands behind `FROM` to have one row of nulls in the columns `q.c1`, `q.c2`, ... of a query, which is not run.
 fn nulls(query: &str, count: usize) -> String {
     let names = (1..=count).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
-    let query = bare(query);
+    let query = body(query, Quote::Double);
     format!("(SELECT) o LEFT JOIN (SELECT * FROM ({query}\n) i LIMIT 0) q ({names}) ON true")
-}
-
-fn bare(query: &str) -> &str {
-    query.trim().trim_end_matches(';')
 }
 
 /// The names of a query's columns. The query is planned, and not run.
 pub(crate) async fn names(session: &Session, query: &str) -> Result<Vec<String>> {
-    let sql = format!("SELECT * FROM ({}\n) q LIMIT 0", bare(query));
+    let sql = format!("SELECT * FROM ({}\n) q LIMIT 0", body(query, Quote::Double));
     session.names(&sql).await.map_err(|e| error("preparing the query", e))
 }
 
@@ -205,7 +219,7 @@ pub(crate) async fn described(
     query: &str,
     shape: Shape,
 ) -> Result<Described> {
-    let statement = other.prepared(bare(query)).await;
+    let statement = other.prepared(body(query, Quote::Double)).await;
     let statement = statement.map_err(|e| error("preparing the query", e))?;
     let columns = statement.columns().iter().map(|column| (column.name(), column)).collect();
     let columns = columns_of(session, query, columns).await?;
@@ -240,6 +254,7 @@ async fn columns_of(
             nullable: origin.is_none_or(|origin| !required.contains(&origin)),
             auto_increment: false,
             order: ty.order(),
+            step: ty.step(),
             ty,
         }
     };

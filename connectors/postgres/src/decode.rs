@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use bytes::{Buf, Bytes};
 use connect_core::{
     data::{Decimal, Field, Schema, Text, Type as ConnectType, Value, logical},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
 };
 use connectors_jdbc::{
     datetime::{self, DAY},
@@ -126,13 +126,13 @@ impl Decoder {
                 .context("expected", self.kinds.len()));
         }
         let mut values = Vec::with_capacity(self.kinds.len());
-        let (mut mark, mut odd) = (None, Vec::new());
+        let (mut mark, mut error, mut odd) = (None, None, Vec::new());
         for at in 0..self.kinds.len() {
             let bytes = field(&mut data)?;
             let named = |e: Error| e.context("column", &self.names[at]);
             for (slot, of) in self.times.iter_mut().zip(&self.criteria.timestamps) {
                 if *of == at {
-                    let time = bytes.map(|bytes| instant(&self.kinds[at], bytes, &self.zone));
+                    let time = bytes.map(|bytes| clock(&self.kinds[at], bytes));
                     *slot = time.transpose().map_err(named)?;
                 }
             }
@@ -140,14 +140,22 @@ impl Decoder {
                 None => Value::Null,
                 Some(bytes) => {
                     let kind = &self.kinds[at];
-                    match strange(kind, bytes).map_err(named)? {
+                    let read = match strange(kind, bytes).map_err(named)? {
                         None => value(kind, &message, bytes, &self.zone, self.legacy),
                         Some(strange) => {
                             odd.push((at, strange));
                             self.odd(kind, strange, &message, bytes)
                         }
+                    };
+                    match read {
+                        Ok(value) => value,
+                        // Its neighbours can be read.
+                        Err(e) if e.kind() == ErrorKind::Data => {
+                            error.get_or_insert_with(|| named(e));
+                            Value::Null
+                        }
+                        Err(e) => return Err(named(e)),
                     }
-                    .map_err(named)?
                 }
             };
             if self.criteria.incrementing == Some(at) {
@@ -157,7 +165,7 @@ impl Decoder {
         }
         let timestamp = self.times.iter().find_map(|time| *time);
         let schema = (!odd.is_empty()).then(|| self.odd_schema(odd));
-        Ok(Some(Row { value: Value::Struct(values), schema, timestamp, mark, size }))
+        Ok(Some(Row { value: Value::Struct(values), schema, timestamp, mark, size, error }))
     }
 
     fn odd(&self, kind: &Kind, odd: Odd, message: &Bytes, bytes: &[u8]) -> Result<Value> {
@@ -243,13 +251,12 @@ fn text(message: &Bytes, bytes: &[u8]) -> Result<Text> {
         .map_err(|e| Error::data("PostgreSQL sent text that is not UTF-8").with_source(e))
 }
 
-/// The instant that a date or timestamp is, in microseconds since the epoch.
-fn instant(kind: &Kind, bytes: &[u8], zone: &Zone) -> Result<i64> {
-    let clock = match kind {
+/// What a date or timestamp shows, in microseconds since 1970-01-01; an instant in UTC.
+fn clock(kind: &Kind, bytes: &[u8]) -> Result<i64> {
+    Ok(match kind {
         Kind::Date => i64::from(i32::from_be_bytes(fixed(bytes)?)) * DAY + EPOCH_MICROS,
         _ => micros(bytes)?.saturating_add(EPOCH_MICROS),
-    };
-    Ok(if matches!(kind, Kind::Timestamptz(_)) { clock } else { zone.instant(clock) })
+    })
 }
 
 /// The value of a field; what of the message has its length is a slice of it.

@@ -12,6 +12,7 @@ mod decode;
 mod errors;
 mod kind;
 mod params;
+mod running;
 mod session;
 mod sink;
 mod source;

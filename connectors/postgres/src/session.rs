@@ -33,7 +33,7 @@ macro_rules! parameters {
 
 parameters! {
     &str => TEXT, String => TEXT, i16 => INT2, i32 => INT4, i64 => INT8, u32 => OID, Option<i64> => INT8,
-    Vec<u32> => OID_ARRAY, Vec<String> => TEXT_ARRAY, crate::params::Values => TEXT_ARRAY,
+    Vec<u32> => OID_ARRAY, Vec<i64> => INT8_ARRAY, Vec<String> => TEXT_ARRAY, crate::params::Values => TEXT_ARRAY,
 }
 
 /// Parameters with their types, as the driver takes them.

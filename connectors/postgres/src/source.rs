@@ -11,9 +11,11 @@ use connectors_jdbc::{
     names::{Quote, TableName},
     source::{
         SourceConfig,
-        database::{Column, Horizon, Origin, Read, Row, Rows, SourceDatabase},
+        database::{
+            Clocks, Column, Horizon, Origin, Read, Row, Rows, Running, SourceDatabase, Standing,
+        },
+        statement::{body, column, from, verbatim},
         tables::Found,
-        task::from,
     },
 };
 use futures_util::StreamExt;
@@ -24,7 +26,7 @@ use crate::{
     catalog::{self, Described, PgType},
     connection,
     decode::Decoder,
-    errors,
+    errors, running,
     session::Session,
     trigger,
 };
@@ -34,29 +36,14 @@ pub struct PostgresReader {
     client: Session,
     /// The table that was looked up last.
     known: Option<(String, TableName)>,
+    /// The zone of sessions that set none of their own, once it was asked for.
+    zone: Option<String>,
+    /// Whether a transaction was begun.
+    begun: bool,
+    /// Whether the log says that transactions of others cannot be seen.
+    warned: bool,
     /// The columns of the query that was described last.
     described: Described,
-}
-
-/// The relation and its partitions, and those that it is a partition of: whoever writes to one of them may write rows
-/// that are read.
-pub(crate) const RELATIONS: &str = "WITH RECURSIVE r AS (SELECT c.oid FROM pg_catalog.pg_class c \
-      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 \
-    UNION SELECT i.inhrelid FROM r JOIN pg_catalog.pg_inherits i ON i.inhparent = r.oid), \
-  a AS (SELECT oid FROM r UNION SELECT i.inhparent FROM a JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid)";
-
-/// The transactions that hold the lock of a writer. A replica has no locks of the transactions that it replays, but
-/// knows their numbers.
-fn writers(relations: &str) -> String {
-    format!(
-        "SELECT CASE WHEN pg_is_in_recovery() \
-           THEN (SELECT array_agg(x::text) FROM txid_snapshot_xip(txid_current_snapshot()) x) \
-           ELSE (SELECT array_agg(DISTINCT l.virtualtransaction) FROM pg_catalog.pg_locks l \
-             WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted \
-               AND l.pid IS DISTINCT FROM pg_backend_pid() \
-               AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
-               AND {relations}) END"
-    )
 }
 
 impl PostgresReader {
@@ -67,33 +54,12 @@ impl PostgresReader {
     async fn start(&self, kind: &str, then: &str, doing: &'static str) -> Result<()> {
         self.client.begin(kind, then).await.map_err(|e| error(doing, e))
     }
-
-    /// Runs a query about the relations of the origin, which is `$1` and `$2` there if it is a table.
-    async fn about(&self, origin: &Origin, sql: &str) -> Result<tokio_postgres::Row> {
-        let row = match origin {
-            Origin::Table(table) => self.client.one_alone(sql, &[&table.schema, &table.name]).await,
-            Origin::Query(_) => self.client.one_alone(sql, &[]).await,
-        };
-        row.map_err(|e| error("looking for running transactions", e))
-    }
 }
 
 /// What went wrong. As the JVM's connector, which tries every error of PostgreSQL again: a permission may come back, a
 /// row or a function be mended.
 fn error(doing: &'static str, e: tokio_postgres::Error) -> Error {
     errors::error(doing, e).retriable(true)
-}
-
-/// The query for the writers of what the origin reads: of a query's tables nothing is known but that they are tables.
-fn writers_of(origin: &Origin) -> String {
-    /// Relations below this are the catalog's.
-    const FIRST: u32 = 16_384;
-    match origin {
-        Origin::Table(_) => {
-            format!("{RELATIONS} {}", writers("l.relation IN (SELECT oid FROM a)"))
-        }
-        Origin::Query(_) => writers(&format!("l.relation >= {FIRST}")),
-    }
 }
 
 #[async_trait]
@@ -108,7 +74,14 @@ impl SourceDatabase for PostgresReader {
 
     async fn connect(config: &SourceConfig) -> Result<Self> {
         let client = connection::connect(&config.connection).await?;
-        Ok(Self { client, known: None, described: Described::default() })
+        Ok(Self {
+            client,
+            known: None,
+            zone: None,
+            begun: false,
+            warned: false,
+            described: Described::default(),
+        })
     }
 
     fn is_closed(&self) -> bool {
@@ -134,11 +107,9 @@ impl SourceDatabase for PostgresReader {
         }
     }
 
-    async fn check(&mut self, query: &str) -> Result<()> {
-        self.start("READ ONLY", "", "preparing the query").await?;
-        let checked = catalog::names(&self.client, query).await;
-        self.run("ROLLBACK", "preparing the query").await?;
-        checked.map(drop)
+    async fn check(&mut self, read: Read<'_, PgType>) -> Result<()> {
+        let decoder = Decoder::new(None, read.columns, read.criteria, read.config)?;
+        catalog::names(&self.client, &select(&read, &decoder)).await.map(drop)
     }
 
     async fn begin(
@@ -147,8 +118,12 @@ impl SourceDatabase for PostgresReader {
         config: &SourceConfig,
     ) -> Result<Vec<Column<PgType>>> {
         let level = config.isolation.sql().map(|level| format!(" ISOLATION LEVEL {level}"));
-        let begin = format!("{} READ ONLY", level.unwrap_or_default());
+        // What a query or a suffix calls may write: sequences, row locks.
+        let own = origin.table().is_some() && config.query_suffix.trim().is_empty();
+        let only = if own { " READ ONLY" } else { "" };
+        let begin = format!("{}{only}", level.unwrap_or_default());
         let doing = "starting to read";
+        self.begun = true;
         match origin {
             Origin::Table(table) => {
                 // Parsing takes the lock that keeps the columns as they are.
@@ -156,42 +131,38 @@ impl SourceDatabase for PostgresReader {
                 self.start(&begin, &lock, doing).await?;
                 catalog::columns(&self.client, table).await
             }
-            Origin::Query(query) => loop {
-                self.start(&begin, "", doing).await?;
-                let shape = catalog::shape(&self.client, query).await?;
-                if shape.is_plain() {
-                    break catalog::plain_columns(&self.client, query, &shape).await;
+            Origin::Query(query) => {
+                let text = verbatim(origin, config, Self::QUOTE);
+                let query = text.as_deref().unwrap_or_else(|| body(query, Self::QUOTE));
+                loop {
+                    self.start(&begin, "", doing).await?;
+                    let shape = catalog::shape(&self.client, query).await?;
+                    if shape.is_plain() {
+                        break catalog::plain_columns(&self.client, query, &shape).await;
+                    }
+                    if let Some(columns) = self.described.columns(query, &shape) {
+                        break Ok(columns);
+                    }
+                    // Not from within a transaction: behind a pooler each needs a connection of the few that there are.
+                    self.run("ROLLBACK", doing).await?;
+                    let other = connection::connect(&config.connection).await?;
+                    self.described = catalog::described(other, &self.client, query, shape).await?;
                 }
-                if let Some(columns) = self.described.columns(query, &shape) {
-                    break Ok(columns);
-                }
-                // Not from within a transaction: behind a pooler each needs a connection of the few that there are.
-                self.run("ROLLBACK", doing).await?;
-                let other = connection::connect(&config.connection).await?;
-                self.described = catalog::described(other, &self.client, query, shape).await?;
-            },
+            }
         }
     }
 
     async fn query(&mut self, read: Read<'_, PgType>) -> Result<PostgresRows> {
         let table = read.origin.table().map(|table| table.name.as_str());
         let decoder = Decoder::new(table, read.columns, read.criteria, read.config)?;
-        let quoting = read.config.quoting(Self::QUOTE);
-        let column = |at: usize, column: &Column<PgType>| {
-            decoder.selected(at, format!("q.{}", quoting.identifier(&column.name)))
-        };
-        let list: Vec<String> =
-            read.columns.iter().enumerate().map(|(at, c)| column(at, c)).collect();
-        // A table may have no columns, but has rows.
-        let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
-        let from = from(read.origin, read.config, Self::QUOTE);
-        let clauses = &read.clauses;
-        let copy = format!("COPY (SELECT {list} FROM {from}{clauses}) TO STDOUT (FORMAT binary)");
+        // The line break ends a comment at the end.
+        let copy = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", select(&read, &decoder));
         let stream = self.client.copy_out(&copy).await.map_err(|e| error("querying", e))?;
         Ok(PostgresRows { stream: Box::pin(stream), decoder, first: true })
     }
 
     async fn end(&mut self) -> Result<()> {
+        self.begun = false;
         self.run("COMMIT", "ending the transaction").await
     }
 
@@ -201,12 +172,35 @@ impl SourceDatabase for PostgresReader {
         Ok(row.map_err(|e| error("asking for the time", e))?.get(0))
     }
 
-    async fn oldest_transaction(&mut self) -> Result<Option<i64>> {
-        const SQL: &str = "SELECT (extract(epoch FROM min(xact_start)) * 1000000)::int8 \
-            FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
-              AND application_name <> current_setting('application_name')";
-        let row = self.client.query_one(SQL, &[]).await;
-        Ok(row.map_err(|e| error("looking for running transactions", e))?.get(0))
+    async fn transactions(&mut self, origin: &Origin) -> Result<Running> {
+        let (running, hidden) = running::transactions(&self.client, origin).await?;
+        if hidden && !self.warned {
+            self.warned = true;
+            tracing::warn!(
+                "without the role pg_read_all_stats rows that other users commit late may be lost: when their \
+                 transactions began cannot be seen; hold.back.running.transactions=false silences this"
+            );
+        }
+        Ok(running)
+    }
+
+    async fn clocks(&mut self, instants: &[i64]) -> Result<Clocks> {
+        let zone = match self.zone.take() {
+            Some(zone) => zone,
+            None => running::zone(&self.client).await?,
+        };
+        let clocks = running::clocks(&self.client, &zone, instants).await;
+        self.zone = Some(zone);
+        clocks
+    }
+
+    async fn any(&mut self, from: &str, condition: &str) -> Result<bool> {
+        let sql = format!("SELECT EXISTS (SELECT FROM {from} WHERE {condition})");
+        let row = match self.begun {
+            true => self.client.query_one(&sql, &[]).await,
+            false => self.client.one_alone(&sql, &[]).await,
+        };
+        Ok(row.map_err(|e| error("looking for rows", e))?.get(0))
     }
 
     async fn horizon(
@@ -216,22 +210,38 @@ impl SourceDatabase for PostgresReader {
         config: &SourceConfig,
     ) -> Result<Option<Horizon>> {
         let from = from(origin, config, Self::QUOTE);
-        let writers = writers_of(origin);
+        let writers = running::writers(origin);
         // One statement: it sees the rows as of its start, and the locks as of later.
         let sql = format!(
             "SELECT (SELECT ({expression})::text FROM {from} WHERE {expression} IS NOT NULL \
              ORDER BY {expression} DESC LIMIT 1), ({writers})"
         );
-        let row = self.about(origin, &sql).await?;
+        let row = running::about(&self.client, origin, &sql).await?;
         let writers: Option<Vec<String>> = row.get(1);
         Ok(Some(Horizon { highest: row.get(0), writers: writers.unwrap_or_default() }))
     }
 
     async fn running(&mut self, origin: &Origin, writers: &[String]) -> Result<Vec<String>> {
-        let row = self.about(origin, &writers_of(origin)).await?;
+        let row = running::about(&self.client, origin, &running::writers(origin)).await?;
         let running: Option<Vec<String>> = row.get(0);
         let running = running.unwrap_or_default();
         Ok(writers.iter().filter(|writer| running.contains(writer)).cloned().collect())
+    }
+
+    async fn standing(
+        &mut self,
+        table: &TableName,
+        column: Option<&str>,
+    ) -> Result<Option<Standing>> {
+        running::standing(&self.client, table, column).await
+    }
+
+    async fn any_older(&mut self, from: &str, standing: &Standing) -> Result<Option<bool>> {
+        self.any(from, &running::older(standing)).await.map(Some)
+    }
+
+    async fn describe(&mut self, writers: &[String]) -> Result<String> {
+        running::describe(&self.client, writers).await
     }
 
     async fn integers(&mut self, from: &str, column: &str) -> Result<Option<(bool, bool)>> {
@@ -268,6 +278,28 @@ impl SourceDatabase for PostgresReader {
     fn number(column: &str) -> String {
         format!("CASE WHEN {column} ~ '^\\s*[-+]?[0-9]+\\s*$' THEN {column}::numeric END")
     }
+}
+
+/// The statement whose rows are read: a query as it is, where its columns can be read as they are.
+fn select(read: &Read<'_, PgType>, decoder: &Decoder) -> String {
+    let quote = PostgresReader::QUOTE;
+    let verbatim = verbatim(read.origin, read.config, quote);
+    let named = |column: &Column<PgType>| match &verbatim {
+        Some(_) => format!("q.{}", read.config.quoting(quote).identifier(&column.name)),
+        None => self::column(read.origin, read.config, quote, &column.name),
+    };
+    let named: Vec<String> = read.columns.iter().map(named).collect();
+    let list = named.iter().enumerate().map(|(at, name)| decoder.selected(at, name.clone()));
+    let list: Vec<String> = list.collect();
+    if let Some(query) = verbatim {
+        return match list == named {
+            true => query,
+            false => format!("SELECT {} FROM ({query}\n) AS q", list.join(", ")),
+        };
+    }
+    // A table may have no columns, but has rows.
+    let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
+    format!("SELECT {list} FROM {}{}", from(read.origin, read.config, quote), read.clauses)
 }
 
 /// Rows as `COPY` sends them.

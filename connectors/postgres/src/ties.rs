@@ -1,9 +1,8 @@
 //! What makes rows of a PostgreSQL table depend on more than their key.
 
-use connect_core::error::{Error, Result};
-use connectors_jdbc::sink::table::Ties;
-
 use crate::{errors::error, session::Session};
+use connect_core::error::Result;
+use connectors_jdbc::sink::table::Ties;
 
 /// What the catalog says of a table, its partitions and the tables that inherit from it.
 pub(crate) struct Found {
@@ -49,8 +48,7 @@ pub(crate) async fn find(client: &Session, table: u32) -> Result<Found> {
     );
     let failed = |e| error("looking up a table's indexes and constraints", e);
     let unique = client.query(&unique, &[&table]).await.map_err(failed)?;
-    let rows = client.query(&ties, &[&table]).await.map_err(failed)?;
-    let row = rows.first().ok_or_else(|| Error::internal("the catalog has no answer"))?;
+    let row = client.query_one(&ties, &[&table]).await.map_err(failed)?;
     Ok(Found {
         unique: unique.iter().map(|row| row.get(0)).collect(),
         hidden_unique: row.get(0),

@@ -7,11 +7,7 @@ use connectors_jdbc::{
 };
 use tokio_postgres::Row;
 
-use crate::{
-    errors::error,
-    session::Session,
-    source::{PostgresReader, RELATIONS},
-};
+use crate::{errors::error, running::RELATIONS, session::Session, source::PostgresReader};
 
 /// Of the function, and the beginning of the triggers' names.
 const NAME: &str = "ferrovia_notify";

@@ -10,6 +10,8 @@ use crate::storage::{RestartOrder, StatusChange, Stored, Subject, Work};
 pub(crate) enum Observed {
     /// It runs.
     Running { subject: Subject, run: u64, version: String },
+    /// It goes on running, and this is to be known; nothing any more if it is empty.
+    Notice { subject: Subject, run: u64, trace: String },
     /// It has failed.
     Failed { subject: Subject, run: u64, trace: String },
     /// It has ended, as it was told to: what it had in hand is durable, or given up.

@@ -45,10 +45,18 @@ pub(super) async fn read(
             committed.into_iter().map(entry).collect()
         }
     };
-    Ok(offsets
-        .into_iter()
-        .map(|(partition, offset)| PartitionOffset { partition, offset })
-        .collect())
+    let shown = |(partition, offset)| PartitionOffset { partition, offset: shown(offset) };
+    Ok(offsets.into_iter().map(shown).collect())
+}
+
+/// An offset without what connectors keep in it for themselves: who sets one sets a place, and nothing that was known of another.
+fn shown(mut offset: Json) -> Json {
+    /// What the names of such parts begin with.
+    const OWN: &str = "ferrovia.";
+    if let Some(parts) = offset.as_object_mut() {
+        parts.retain(|name, _| !name.starts_with(OWN));
+    }
+    offset
 }
 
 /// The stored offsets of a source.

@@ -377,6 +377,11 @@ impl Model {
             Observed::Running { subject, run, version } => {
                 (subject, run, self.status(State::Running, version))
             }
+            Observed::Notice { subject, run, trace } => {
+                let mut status = self.status(State::Running, String::new());
+                status.trace = trace;
+                (subject, run, status)
+            }
             Observed::Failed { subject, run, trace } => {
                 let mut status = self.status(State::Failed, String::new());
                 status.trace = trace;

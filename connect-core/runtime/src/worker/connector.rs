@@ -41,9 +41,18 @@ async fn watch_partitions(
     config: &Properties,
     tasks_max: usize,
 ) -> Result<()> {
+    let mut told = None;
     loop {
         let listed = runner.retrying("listing partitions", || source.partitions()).await?;
         let Some(partitions) = listed else { return Ok(()) };
+        let notice = source.notice();
+        if notice != told {
+            if let Some(notice) = &notice {
+                tracing::warn!(subject = ?runner.subject, "{notice}");
+            }
+            runner.notice(notice.clone());
+            told = notice;
+        }
         let config_of = |partitions: Vec<Json>| {
             let mut config = config.clone();
             config.insert(PARTITIONS.into(), Json::Array(partitions).to_string());

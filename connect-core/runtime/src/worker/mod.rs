@@ -9,6 +9,7 @@ mod lease;
 mod sink_reader;
 mod sink_task;
 mod source_batch;
+mod source_limits;
 mod source_task;
 mod topics;
 mod transactions;
@@ -259,6 +260,12 @@ impl Runner {
     fn running(&self, plugin: &dyn Plugin) {
         let (subject, version) = (self.subject.clone(), plugin.version().to_owned());
         self.context.observe(Observed::Running { subject, run: self.run, version });
+    }
+
+    /// Has the status say what is to be known; nothing takes it back.
+    fn notice(&self, notice: Option<String>) {
+        let (subject, trace) = (self.subject.clone(), notice.unwrap_or_default());
+        self.context.observe(Observed::Notice { subject, run: self.run, trace });
     }
 
     /// Tries until it works, fails for good, or is told to stop (then none).

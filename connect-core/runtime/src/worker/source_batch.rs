@@ -1,13 +1,18 @@
 //! From a batch of a source to messages: transform, convert, and pass over what cannot be.
 
 use connect_core::{
-    data::Text, error::Result, record::Record, transform::Fate, transport::Message,
+    data::Text,
+    error::{Error, Result},
+    record::Record,
+    transform::Fate,
+    transport::{Message, Producer, Transport},
 };
 use serde_json::Value as Json;
 
 use super::{
     chain::Chain,
     codec::{Codec, Failed},
+    source_limits::{Limit, Limits},
 };
 use crate::errors::{Errant, ErrorPolicy, RetryPolicy, Stage};
 
@@ -17,6 +22,7 @@ pub(super) struct Pipeline {
     pub(super) codec: Codec,
     pub(super) retry: RetryPolicy,
     pub(super) policy: ErrorPolicy,
+    pub(super) limits: Limits,
 }
 
 /// Messages by topic, each run in order.
@@ -28,15 +34,36 @@ impl Pipeline {
         &mut self,
         records: Vec<Record>,
         topic: &Text,
-        partition: &Json,
+        source: (&Json, Option<&Json>),
+        (transport, producer): (&dyn Transport, &mut Box<dyn Producer>),
     ) -> Result<Runs> {
         let mut runs: Runs = vec![(topic.clone(), Vec::with_capacity(records.len()))];
+        // Of the topic of the last record.
+        let mut limit: Option<(Text, Option<Limit>)> = None;
         for mut record in records {
             let message = match self.encode(&mut record, topic) {
                 Ok(message) => message,
-                Err(failed) => self.failed(failed, record, topic, partition).await?,
+                Err(failed) => self.failed(failed, &mut record, topic, source.0).await?,
             };
             let Some((own, message)) = message else { continue };
+            let target = own.as_ref().unwrap_or(topic);
+            if limit.as_ref().is_none_or(|(of, _)| of != target) {
+                let found = self.limits.of(transport, &mut **producer, target).await?;
+                limit = Some((target.clone(), found));
+            }
+            let refused =
+                limit.as_ref().and_then(|(_, limit)| limit.as_ref()?.refuses(target, &message));
+            if let Some(error) = refused {
+                let (partition, offset) = source;
+                let error = error.context("source partition", partition);
+                let error = match offset {
+                    Some(offset) => error.context("source offset up to", offset),
+                    None => error,
+                };
+                let errant = Errant::Polled { record: &record, topic: target, partition };
+                self.policy.errant(Stage::KafkaProduce, errant, error).await?;
+                continue;
+            }
             // A record of another topic starts a new run, so that order is kept.
             match runs.last_mut() {
                 Some((last, run)) if *last == *own.as_ref().unwrap_or(topic) => run.push(message),
@@ -45,6 +72,23 @@ impl Pipeline {
         }
         runs.retain(|(_, run)| !run.is_empty());
         Ok(runs)
+    }
+
+    /// Passes over records that could not be read as they are, as far as the policy allows it.
+    pub(super) async fn unreadable(
+        &mut self,
+        records: &[Record],
+        topic: &Text,
+        partition: &Json,
+        error: Error,
+    ) -> Result<()> {
+        let mut error = Some(error);
+        for record in records {
+            let error = error.take().unwrap_or_else(|| Error::data("as the record before"));
+            let errant = Errant::Polled { record, topic, partition };
+            self.policy.errant(Stage::TaskPoll, errant, error).await?;
+        }
+        Ok(())
     }
 
     /// The message of a record with the record's own topic, if it has one; none if a transformation drops it.
@@ -76,7 +120,7 @@ impl Pipeline {
     async fn failed(
         &mut self,
         failed: Failed,
-        mut record: Record,
+        record: &mut Record,
         topic: &Text,
         partition: &Json,
     ) -> Result<Option<(Option<Text>, Message)>> {
@@ -87,15 +131,15 @@ impl Pipeline {
             tokio::time::sleep(pause).await;
             // A converter has changed nothing: after the transformations only it is tried again.
             let again = match stage {
-                Stage::Transformation(_) => self.encode(&mut record, topic),
-                _ => self.codec.encode(&record).map(|m| Some((record.topic.clone(), m))),
+                Stage::Transformation(_) => self.encode(record, topic),
+                _ => self.codec.encode(record).map(|m| Some((record.topic.clone(), m))),
             };
             match again {
                 Ok(message) => return Ok(message),
                 Err(next) => (stage, error) = next,
             }
         }
-        let errant = Errant::Polled { record: &record, topic, partition };
+        let errant = Errant::Polled { record, topic, partition };
         self.policy.errant(stage, errant, error).await?;
         Ok(None)
     }

@@ -20,6 +20,7 @@ use super::{
     codec::Codec,
     connector::PARTITIONS,
     source_batch::Pipeline,
+    source_limits::Limits,
     topics::TaskTopics,
     transactions::{Transactions, fence},
 };
@@ -132,7 +133,14 @@ async fn serve(
         name,
         task,
         source,
-        pipeline: Pipeline { chain, codec, retry: RetryPolicy::new(&common), policy },
+        pipeline: Pipeline {
+            chain,
+            codec,
+            retry: RetryPolicy::new(&common),
+            policy,
+            limits: Limits::default(),
+        },
+        notice: None,
         creation,
         admin,
         topics: context.topics.task(),
@@ -170,6 +178,8 @@ struct SourceLoop<'r> {
     /// Creates topics, where the connector says by which client.
     admin: Option<Box<dyn Transport>>,
     topics: TaskTopics,
+    /// What the status says.
+    notice: Option<String>,
     producer: Box<dyn Producer>,
     offsets: ConnectorOffsets,
     transactions: Transactions,
@@ -225,6 +235,7 @@ impl SourceLoop<'_> {
                 self.end_transaction(Append::default()).await?;
                 continue;
             };
+            self.tell(runner, polled.as_ref().err());
             let wait = match polled {
                 Ok(Polled::Batch(batch)) => {
                     backoff = Backoff::default();
@@ -259,6 +270,16 @@ impl SourceLoop<'_> {
         }
     }
 
+    /// Has the status say what the source has to say, or why it is tried again.
+    fn tell(&mut self, runner: &Runner, error: Option<&Error>) {
+        let error = error.filter(|error| error.is_retriable());
+        let notice = self.source.notice().or_else(|| error.map(Error::trace));
+        if notice != self.notice {
+            runner.notice(notice.clone());
+            self.notice = notice;
+        }
+    }
+
     /// Waits, while appends become durable, until the time is over or the source has something; false when told to stop.
     async fn idle(&mut self, wait: Duration, runner: &Runner) -> Result<bool> {
         let sleep = sleep(wait);
@@ -276,8 +297,19 @@ impl SourceLoop<'_> {
     }
 
     async fn append(&mut self, batch: ErasedBatch) -> Result<()> {
-        let ErasedBatch { partition, offset, topic, records } = batch;
-        let messages = self.pipeline.messages(records, &topic, &partition).await?;
+        let ErasedBatch { partition, offset, topic, records, unreadable } = batch;
+        let messages = match unreadable {
+            None => {
+                let source = (&partition, offset.as_ref());
+                let transport = &*self.context.transport;
+                let log = (transport, &mut self.producer);
+                self.pipeline.messages(records, &topic, source, log).await?
+            }
+            Some(error) => {
+                self.pipeline.unreadable(&records, &topic, &partition, error).await?;
+                Vec::new()
+            }
+        };
         for (topic, _) in &messages {
             if let Some(creation) = &mut self.creation {
                 let creator = self.admin.as_deref().unwrap_or(&*self.context.transport);

@@ -10,6 +10,7 @@ use std::{
 use connect_core::{
     config::Properties,
     data::{Schema, Type},
+    plugin::ErasedBatch,
     prelude::async_trait,
     record::Record,
     registry::Registry,
@@ -23,6 +24,11 @@ use crate::{SOURCE, batches, lines, properties, registry, source, source_task};
 fn append(path: &Path, bytes: impl AsRef<[u8]>) {
     let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
     file.write_all(bytes.as_ref()).unwrap();
+}
+
+/// How far a batch was read; the rest of its offset tells the file from others.
+fn position(batch: &ErasedBatch) -> u64 {
+    batch.offset.as_ref().unwrap()["position"].as_u64().unwrap()
 }
 
 struct Harness(tempfile::TempDir);
@@ -67,16 +73,18 @@ async fn a_record_is_as_the_jvm_makes_it() {
     let mut task = source.task(vec![(partition.clone(), None)]).await.unwrap();
     let read = batches(&mut *task).await;
     assert_eq!(lines(&read), ["ééé", "abc"]);
-    let positions: Vec<_> = read.iter().map(|batch| batch.offset.clone().unwrap()).collect();
     // In bytes, where the JVM counts characters and then tears the line.
-    assert_eq!(positions, [json!({"position": 7}), json!({"position": 11})]);
+    assert_eq!(read.iter().map(position).collect::<Vec<_>>(), [7, 11]);
     let (batch, record) = (&read[0], &read[0].records[0]);
     assert_eq!((&batch.partition, &*batch.topic), (&partition, "t"));
     assert_eq!(record.value_schema, Some(Arc::new(Schema::new(Type::String))));
     assert!(record.key.is_null() && record.key_schema.is_none() && record.headers.is_empty());
     assert!(record.timestamp.unwrap() >= before);
     append(&path, "\n");
-    let mut again = source_task(&path, Some(positions[0].clone())).await;
+    let mut again = source_task(&path, read[0].offset.clone()).await;
+    assert_eq!(lines(&batches(&mut *again).await), ["abc", "unfinished"]);
+    // An offset of the JVM's connector.
+    let mut again = source_task(&path, Some(json!({"position": 7}))).await;
     assert_eq!(lines(&batches(&mut *again).await), ["abc", "unfinished"]);
     assert_eq!(lines(&batches(&mut *task).await), ["unfinished"]);
 }
@@ -131,7 +139,7 @@ async fn a_file_that_is_cut_or_replaced_is_read_from_its_start() {
     fs::write(&path, "cut\n").unwrap();
     let read = batches(&mut *task).await;
     assert_eq!(lines(&read), ["cut"]);
-    assert_eq!(read[0].offset, Some(json!({"position": 4})));
+    assert_eq!(position(&read[0]), 4);
 
     // As logrotate does it: what was still written to the old file is not lost.
     append(&path, "last of the old\nunfinished");
@@ -140,13 +148,67 @@ async fn a_file_that_is_cut_or_replaced_is_read_from_its_start() {
     append(&path, "first of the new\n");
     let read = batches(&mut *task).await;
     assert_eq!(lines(&read), ["unfinished", "first of the new"]);
-    assert_eq!(read.last().unwrap().offset, Some(json!({"position": 17})));
+    assert_eq!(position(read.last().unwrap()), 17);
 
     // Stored before the file became shorter.
     let mut task = source_task(&path, Some(json!({"position": 1000}))).await;
     let read = batches(&mut *task).await;
     assert_eq!(lines(&read), ["first of the new"]);
-    assert_eq!(read[0].offset, Some(json!({"position": 17})));
+    assert_eq!(position(&read[0]), 17);
+}
+
+#[tokio::test]
+async fn a_file_that_was_replaced_while_nobody_read_is_read_from_its_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.txt");
+    let long: String = (0..3000).map(|n| format!("line {n}\n")).collect();
+    for (old, new) in [
+        ("old1\nold2\n", "new1\nnew2\nnew3\n"),
+        // As long as it was.
+        ("old1\nold2\n", "new1\nnew2\n"),
+        // Of the same content, as far as it was read.
+        ("a\nb\n", "a\nb\nc\n"),
+        (long.as_str(), &long.replace("line 1\n", "line X\n")),
+        (long.as_str(), &long.replace("line 2999\n", "line XXXX\nmore\n")),
+    ] {
+        for replaced in [true, false] {
+            if !replaced && new.starts_with(old) {
+                continue;
+            }
+            fs::write(&path, old).unwrap();
+            let read = batches(&mut *source_task(&path, None).await).await;
+            if replaced {
+                fs::rename(&path, dir.path().join("in.txt.1")).unwrap();
+            }
+            fs::write(&path, new).unwrap();
+            let offset = read.last().unwrap().offset.clone();
+            let found = lines(&batches(&mut *source_task(&path, offset).await).await);
+            assert_eq!(found, new.lines().collect::<Vec<_>>(), "{replaced}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_and_filled_again_at_once_is_read_from_its_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.txt");
+    append(&path, "old1\nold2\n");
+    let mut task = source_task(&path, None).await;
+    assert_eq!(lines(&batches(&mut *task).await), ["old1", "old2"]);
+    for (new, expected) in [
+        ("new1\nnew2\nnew3\n", vec!["new1", "new2", "new3"]),
+        ("own1\nown2\nown3\n", vec!["own1", "own2", "own3"]),
+    ] {
+        // A clock of the file system may stand still for some milliseconds.
+        let changed = || fs::metadata(&path).unwrap().modified().unwrap();
+        let before = changed();
+        while changed() == before {
+            fs::write(&path, new).unwrap();
+        }
+        assert_eq!(lines(&batches(&mut *task).await), expected);
+    }
+    append(&path, "more\n");
+    assert_eq!(lines(&batches(&mut *task).await), ["more"], "one that only grows is read on");
 }
 
 #[tokio::test]

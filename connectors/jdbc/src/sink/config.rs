@@ -23,6 +23,8 @@ pub struct SinkConfig {
     pub name: String,
     /// Whether the class is Aiven's.
     pub aiven: bool,
+    /// The topics that the connector reads, where it names them.
+    pub topics: Vec<String>,
 }
 
 impl Deref for SinkConfig {
@@ -44,7 +46,10 @@ impl<'de> Deserialize<'de> for SinkConfig {
             &properties,
         );
         let name = properties.get("name").cloned().unwrap_or_default();
-        Ok(Self { keys, connection, name, aiven: is_aiven(&properties) })
+        let topics = properties.get("topics").map(String::as_str).unwrap_or_default();
+        let topics = topics.split(',').map(|topic| topic.trim().to_owned());
+        let topics = topics.filter(|topic| !topic.is_empty()).collect();
+        Ok(Self { keys, connection, name, aiven: is_aiven(&properties), topics })
     }
 }
 

@@ -154,6 +154,10 @@ pub trait SinkDatabase: Sized + Send + 'static {
     /// # Errors
     /// If there are too many parts.
     fn table(&self, parts: Vec<String>, config: &SinkConfig) -> Result<TableName>;
+    /// Whether two names lead to one table.
+    fn same_table(&self, a: &TableName, b: &TableName) -> bool {
+        a == b
+    }
     /// What there is under this name, with its kind as in `table.types`.
     async fn describe(&mut self, name: &TableName) -> Result<Option<(String, Table)>>;
     /// Runs a statement that changes a definition.

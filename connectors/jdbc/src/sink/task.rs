@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use connect_core::{
-    data::Text,
     error::{Error, ErrorKind, Result},
     sink::{Delivered, Offsets, Retry, SinkBatch, SinkRecord, SinkTask, TopicPartition},
 };
@@ -16,7 +15,7 @@ use super::{
     database::{OffsetRow, SinkDatabase},
     definitions::{Definitions, Maker},
     keys::OffsetsStorage,
-    naming,
+    naming::Destinations,
     offsets::{ensure_offsets_table, fenced, offsets_table},
     plan::Values,
     transact::{Prepared, Writing},
@@ -30,10 +29,34 @@ pub struct JdbcSinkTask<D> {
     values: Values,
     database: Option<D>,
     definitions: Definitions,
-    /// The table of each topic.
-    names: HashMap<Text, TableName>,
+    destinations: Destinations,
+    ignored: Ignored,
     /// The offsets that the target keeps, of the partitions of this task.
     stored: HashMap<TopicPartition, OffsetRow>,
+}
+
+/// Counts the records without value that are passed over since deletes are off, in a log line for the first of them and
+/// for every tenfold.
+#[derive(Debug, Default)]
+struct Ignored {
+    count: u64,
+    next: u64,
+}
+
+impl Ignored {
+    fn add(&mut self, record: &SinkRecord) {
+        self.count += 1;
+        if self.count > self.next {
+            self.next = self.count.saturating_mul(10).saturating_sub(1);
+            tracing::warn!(
+                records = self.count,
+                topic = %record.origin.topic,
+                partition = record.origin.partition,
+                offset = record.offset,
+                "records without value are passed over, since delete.enabled=false"
+            );
+        }
+    }
 }
 
 #[async_trait]
@@ -91,8 +114,16 @@ impl<D: SinkDatabase> JdbcSinkTask<D> {
     pub(super) fn new(config: SinkConfig) -> Result<Self> {
         let values = Values { replace_null: config.replace_null };
         let format = D::format(&config)?;
-        let (definitions, names, stored) = (Definitions::default(), HashMap::new(), HashMap::new());
-        Ok(Self { config, format, values, database: None, definitions, names, stored })
+        Ok(Self {
+            config,
+            format,
+            values,
+            database: None,
+            definitions: Definitions::default(),
+            destinations: Destinations::default(),
+            ignored: Ignored::default(),
+            stored: HashMap::new(),
+        })
     }
 
     /// Undoes what a transaction had done. What was known of the tables may be why it failed.
@@ -231,16 +262,21 @@ impl<D: SinkDatabase> JdbcSinkTask<D> {
         let mut tables: Vec<(TableName, Rows<'b>)> = Vec::new();
         let mut last: Option<(&str, usize)> = None;
         for (at, record) in records.iter().enumerate() {
-            // A tombstone that deletes nothing says nothing.
-            let ignored = record.record.value.is_null() && !self.config.delete_enabled;
-            if ignored || self.is_there(record) {
+            if self.is_there(record) {
+                continue;
+            }
+            if record.record.value.is_null() && !self.config.delete_enabled {
+                self.ignored.add(record);
                 continue;
             }
             let topic = record.record.topic.as_ref().unwrap_or(&record.origin.topic);
             let table = match last {
                 Some((known, table)) if known == &**topic => table,
                 _ => {
-                    let name = self.name(topic)?;
+                    let Some(database) = &self.database else {
+                        return Err(Error::internal("no connection"));
+                    };
+                    let name = self.destinations.table(database, &self.config, topic)?;
                     let known = tables.iter().position(|(known, _)| *known == name);
                     known.unwrap_or_else(|| {
                         tables.push((name, Rows::default()));
@@ -256,16 +292,6 @@ impl<D: SinkDatabase> JdbcSinkTask<D> {
             })?;
         }
         Ok(tables)
-    }
-
-    fn name(&mut self, topic: &Text) -> Result<TableName> {
-        if let Some(known) = self.names.get(topic) {
-            return Ok(known.clone());
-        }
-        let Some(database) = &self.database else { return Err(Error::internal("no connection")) };
-        let name = database.table(naming::parts(&self.config, D::QUOTE, topic)?, &self.config)?;
-        self.names.insert(topic.clone(), name.clone());
-        Ok(name)
     }
 
     /// The tables of the records, created or altered as far as the configuration allows: definitions come before the

@@ -21,6 +21,8 @@ pub struct SourceConfig {
     pub connection: Settings,
     /// Whether the class is Aiven's.
     pub aiven: bool,
+    /// Whether records are transformed: what gives them a topic.
+    pub transforms: bool,
 }
 
 impl Deref for SourceConfig {
@@ -41,7 +43,8 @@ impl<'de> Deserialize<'de> for SourceConfig {
             (keys.connection_attempts, keys.connection_backoff.get()),
             &properties,
         );
-        Ok(Self { keys, connection, aiven: is_aiven(&properties) })
+        let transforms = properties.get("transforms").is_some_and(|names| !names.trim().is_empty());
+        Ok(Self { keys, connection, aiven: is_aiven(&properties), transforms })
     }
 }
 

@@ -1,11 +1,14 @@
 //! The connector: which tables there are, and tasks on them.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use connect_core::{
     config::{Invalid, Properties},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     source::{Assigned, OffsetChange, SourceConnector},
 };
 use serde::Deserialize;
@@ -14,16 +17,19 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::{
     JdbcSourceTask, Offset, Partition, SourceConfig,
     checks::{contradictions, notification, without_meaning},
-    database::SourceDatabase,
+    database::{Origin, SourceDatabase},
     keys::Mode,
     tables,
+    task::probe,
 };
-use crate::{SOURCE_CLASSES, claims};
+use crate::{SOURCE_CLASSES, claims, zone::Zone};
 
 /// `JdbcSourceConnector` on a database.
 pub struct JdbcSource<D> {
     config: SourceConfig,
     database: Mutex<D>,
+    /// What the lists of tables say that is not there.
+    unmatched: StdMutex<Option<String>>,
 }
 
 impl<D: SourceDatabase> JdbcSource<D> {
@@ -69,9 +75,20 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
             }
         };
         let Some(query) = config.query() else { return Vec::new() };
-        let key = if config.query.trim().is_empty() { "query.masked" } else { "query" };
-        let checked = database.check(query).await.err();
-        checked.into_iter().map(|e| Invalid::new(key, one_line(&e))).collect()
+        let (Some(mode), Some(zone)) = (config.mode, Zone::of(&config.timezone)) else {
+            return Vec::new();
+        };
+        let query = Origin::Query(query.to_owned());
+        let probed = probe(&mut database, config, (mode, &zone), &query).await.err();
+        let key = |error: &Error| match error.kind() {
+            ErrorKind::Config if error.message().starts_with("Incrementing") => {
+                "incrementing.column.name"
+            }
+            ErrorKind::Config => "timestamp.column.name",
+            _ if config.query.trim().is_empty() => "query.masked",
+            _ => "query",
+        };
+        probed.into_iter().map(|e| Invalid::new(key(&e), one_line(&e))).collect()
     }
 
     async fn alter_offsets(_: &SourceConfig, offsets: &[OffsetChange]) -> Result<bool> {
@@ -114,7 +131,7 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
                 "these settings have no meaning here and are ignored"
             );
         }
-        Ok(Self { config, database })
+        Ok(Self { config, database, unmatched: StdMutex::default() })
     }
 
     async fn partitions(&self) -> Result<Vec<Partition>> {
@@ -122,8 +139,15 @@ impl<D: SourceDatabase> SourceConnector for JdbcSource<D> {
             return Ok(vec![Partition::query()]);
         }
         let found = self.database().await?.tables(&self.config).await?;
-        let tables = tables::chosen(found, &self.config, D::QUOTE)?;
+        let (config, catalog) = (&self.config, D::catalog(&self.config));
+        let unmatched = tables::unmatched(&found, config, D::QUOTE, catalog)?;
+        *self.unmatched.lock().unwrap_or_else(PoisonError::into_inner) = unmatched;
+        let tables = tables::chosen(found, config, D::QUOTE, catalog)?;
         Ok(tables.iter().map(|table| Partition::table(table.qualified())).collect())
+    }
+
+    fn notice(&self) -> Option<String> {
+        self.unmatched.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn earlier(&self, partition: &Partition) -> Vec<Partition> {

@@ -55,7 +55,7 @@ impl Criteria {
             };
             let shown = if name.is_empty() { "(auto-incremented)" } else { name };
             let found = found.ok_or_else(|| missing("Incrementing", shown))?;
-            if matches!(columns[found].order, Order::Local | Order::Instant) {
+            if matches!(columns[found].order, Order::Local | Order::Shown | Order::Instant) {
                 return Err(Error::config(format!(
                     "Incrementing column: {name} of table {} is a date or timestamp: use mode=timestamp",
                     origin.describe()
@@ -78,8 +78,11 @@ impl Criteria {
 
     fn check_timestamps<T>(&self, origin: &Origin, columns: &[Column<T>]) -> Result<()> {
         let of = |at: &usize| columns[*at].order;
-        let time = |order| matches!(order, Order::Local | Order::Instant);
-        match self.timestamps.iter().find(|at| !time(of(at)) || of(at) != of(&self.timestamps[0])) {
+        let time = |order| matches!(order, Order::Local | Order::Shown | Order::Instant);
+        let zoned = |at: &usize| of(at) == Order::Instant;
+        let first = self.timestamps.first();
+        let other = |at: &&usize| first.is_some_and(|first| zoned(*at) != zoned(first));
+        match self.timestamps.iter().find(|at| !time(of(at)) || other(at)) {
             None => Ok(()),
             Some(at) => Err(Error::config(format!(
                 "Timestamp column: {} of table {} must be a date or timestamp, and of several all must be with or all \

@@ -218,6 +218,9 @@ fn utc() -> String {
 fn minus_one() -> i64 {
     -1
 }
+fn gaps() -> u32 {
+    200
+}
 fn forever() -> i32 {
     -1
 }
@@ -338,10 +341,20 @@ pub struct SourceKeys {
     #[serde(rename = "validate.non.null", default = "yes")]
     #[schemars(extend("x-importance" = "LOW", "x-group" = "Mode", "x-width" = "SHORT", "x-display" = "Validate Non Null"))]
     pub validate_non_null: bool,
-    /// Whether rows wait that a transaction which still runs may come before: without it, what is committed late is lost, as it is with the JVM's connector. Effective on PostgreSQL.
+    /// Whether rows wait that a transaction which still runs may come before: without it, what is committed late is lost, as it is with the JVM's connector.
     #[serde(rename = "hold.back.running.transactions", default = "yes")]
     #[schemars(extend("x-importance" = "LOW", "x-group" = "Mode", "x-width" = "SHORT", "x-display" = "Hold back running transactions"))]
     pub hold_back: bool,
+    /// How long in milliseconds ids are looked for again that were passed over in mode=incrementing: a session may have taken
+    /// them and not have committed them yet. -1 is without end, 0 not at all. Without it, not at all, but without end where the
+    /// column's sequence gives a session several ids at once (CACHE).
+    #[serde(rename = "incrementing.lag.ms")]
+    #[schemars(extend("x-importance" = "LOW", "x-group" = "Mode", "x-width" = "SHORT", "x-display" = "Look again for ids (ms)"))]
+    pub lag: Option<i64>,
+    /// Most ranges of ids that are looked for again; of more, the lowest are given up.
+    #[serde(rename = "incrementing.lag.gaps", default = "gaps")]
+    #[schemars(range(min = 1, max = 10000), extend("x-importance" = "LOW", "x-group" = "Mode", "x-width" = "SHORT", "x-display" = "Ranges of ids to look again for"))]
+    pub lag_gaps: u32,
     /// A SELECT to copy instead of tables.
     #[serde(default)]
     #[schemars(extend("x-group" = "Mode", "x-width" = "SHORT", "x-display" = "Query"))]

@@ -1,5 +1,7 @@
 //! Partitions and offsets, exactly as the JSON that the JVM's connectors store.
 
+use std::fmt;
+
 use connect_core::{
     data::{Text, Value},
     error::{Error, Result},
@@ -46,6 +48,15 @@ pub enum Mark {
     Text(Text),
 }
 
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(n) => n.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
 impl Mark {
     /// The mark that a value of the column is; none of null.
     ///
@@ -88,6 +99,13 @@ pub struct Offset {
     /// Milliseconds since the epoch.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timestamp: Option<i64>,
+    /// Ids below the incrementing column's value that were passed over and are looked for again, as `2-20,40`. The JVM's
+    /// connector does not look at it.
+    #[serde(rename = "ferrovia.gaps", skip_serializing_if = "Option::is_none", default)]
+    pub gaps: Option<Text>,
+    /// When transactions began that were passed by, in microseconds since the epoch, between commas. As above.
+    #[serde(rename = "ferrovia.open", skip_serializing_if = "Option::is_none", default)]
+    pub open: Option<Text>,
 }
 
 impl Offset {

@@ -10,11 +10,63 @@ use connect_core::{
 use super::{
     Mark, Offset,
     database::{Origin, Row, Rows},
+    gaps::Gaps,
     keys::Mode,
 };
+use crate::zone::Zone;
 
 /// Most bytes of a batch: rows of any size, and still bounded memory.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// How far a table was read.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// As it is stored.
+    pub(super) offset: Offset,
+    /// Where the timestamp is in the columns' clock, which the offset alone does not always tell; none in other modes.
+    pub(super) position: Option<i64>,
+    /// The zone of the columns' clock; none of columns that hold instants.
+    pub(super) zone: Option<Zone>,
+    /// Ids that were passed over.
+    pub(super) gaps: Gaps,
+    /// What the incrementing column starts after.
+    pub(super) first: i64,
+}
+
+impl Place {
+    /// After this time of the columns' clock.
+    fn at(&self, offset: Offset, clock: i64) -> Self {
+        // Rows that are late are behind the place, which stays.
+        if self.position.is_some_and(|position| clock < position) {
+            return self.clone();
+        }
+        let instant = self.zone.as_ref().map_or(clock, |zone| zone.instant(clock));
+        Self { offset: offset.at(instant), position: Some(clock), ..self.clone() }
+    }
+
+    /// After these ids, which grow, and of which the last is `mark`.
+    fn after<'r>(&self, mark: Mark, rows: impl Iterator<Item = &'r Row>) -> Self {
+        let mut gaps = self.gaps.clone();
+        let Mark::Number(_) = mark else {
+            return Self { offset: Offset::after(mark), ..self.clone() };
+        };
+        let mut highest = match self.offset.incrementing {
+            Some(Mark::Number(n)) => n,
+            _ => self.first,
+        };
+        for id in rows.filter_map(Row::number) {
+            if id > highest {
+                gaps.add(highest, id);
+                highest = id;
+            } else {
+                gaps.fill(id);
+            }
+        }
+        let mut offset = Offset::after(Mark::Number(highest));
+        offset.gaps = gaps.text().map(Into::into);
+        Self { offset, gaps, ..self.clone() }
+    }
+}
 
 /// A query whose rows are being read. What was read stays here until it is handed out, so that a read that is
 /// dropped halfway loses nothing.
@@ -27,18 +79,22 @@ pub(super) struct Reading<R> {
     pub(super) numeric_text: bool,
     pub(super) mode: Mode,
     pub(super) max_rows: usize,
-    /// Offset after the last row that was handed out.
-    pub(super) offset: Offset,
+    /// How far it was read, with the last row that was handed out.
+    pub(super) place: Place,
     /// Whether the transaction that the rows were read in has ended.
     pub(super) closed: bool,
     rows: Vec<Row>,
     ended: bool,
 }
 
-/// Records with the offset after them.
+/// Records with the place after them.
 pub(super) struct Batch {
     pub(super) records: Vec<Record>,
-    pub(super) offset: Offset,
+    pub(super) place: Place,
+    /// Whether a timestamp among them has a fraction of a second.
+    pub(super) fine: bool,
+    /// Why the only record could not be read as it is.
+    pub(super) unreadable: Option<Error>,
 }
 
 impl<R: Rows> Reading<R> {
@@ -46,10 +102,10 @@ impl<R: Rows> Reading<R> {
         stream: R,
         (origin, column, numeric_text): (Origin, String, bool),
         (mode, max_rows): (Mode, usize),
-        offset: Offset,
+        place: Place,
     ) -> Self {
         let (closed, rows, ended) = (false, Vec::new(), false);
-        Self { stream, origin, column, numeric_text, mode, max_rows, offset, closed, rows, ended }
+        Self { stream, origin, column, numeric_text, mode, max_rows, place, closed, rows, ended }
     }
 
     /// Reads what the next batch needs. Cancel safe.
@@ -75,26 +131,43 @@ impl<R: Rows> Reading<R> {
             return Ok(None);
         }
         let kept = usize::from(!self.ended);
-        let count = (self.rows.len() - kept).min(self.max_rows);
-        let offset = self.offset_after(count)?;
+        let mut count = (self.rows.len() - kept).min(self.max_rows);
+        // One that could not be read stands alone.
+        if let Some(bad) = self.rows[..count].iter().position(|row| row.error.is_some()) {
+            count = bad.max(1);
+        }
+        let unreadable = self.rows[0].error.take();
+        let named = |error: Error| {
+            let error = error.context("table", self.origin.describe());
+            match &self.rows[0].mark {
+                Some(mark) if !self.column.is_empty() => {
+                    error.context("row", format!("{}={mark}", self.column))
+                }
+                _ => error,
+            }
+        };
+        let unreadable = unreadable.map(named);
+        let place = self.place_after(count)?;
+        let fraction = |row: &Row| row.timestamp.is_some_and(|time| time % 1_000_000 != 0);
+        let fine = self.rows[..count].iter().any(fraction);
         let schema = self.stream.schema();
         let record = |row: Row| {
             let schema = row.schema.unwrap_or_else(|| Arc::clone(schema));
             Record::new(schema, row.value)
         };
         let records = self.rows.drain(..count).map(record).collect();
-        self.offset = offset.clone();
-        Ok(Some(Batch { records, offset }))
+        self.place = place.clone();
+        Ok(Some(Batch { records, place, fine, unreadable }))
     }
 
-    /// The offset that holds once the first `count` rows are durable.
-    fn offset_after(&self, count: usize) -> Result<Offset> {
-        let last = &self.rows[count - 1];
+    /// The place once the first `count` rows are durable.
+    fn place_after(&self, count: usize) -> Result<Place> {
+        let (last, place) = (&self.rows[count - 1], &self.place);
         match self.mode {
-            Mode::Bulk => Ok(self.offset.clone()),
-            Mode::Incrementing => Ok(Offset::after(self.mark(count)?)),
+            Mode::Bulk => Ok(place.clone()),
+            Mode::Incrementing => Ok(place.after(self.mark(count)?, self.rows[..count].iter())),
             Mode::TimestampIncrementing => {
-                Ok(Offset::after(self.mark(count)?).at(self.time(last)?))
+                Ok(place.at(Offset::after(self.mark(count)?), self.time(last)?))
             }
             // As `TimestampTableQuerier`: a timestamp counts as read when the row after it has another, so that rows
             // which share one are not torn apart.
@@ -106,8 +179,8 @@ impl<R: Rows> Reading<R> {
                     Some(next) => times.find(|time| time.as_ref().map_or(true, |t| *t != next)),
                 };
                 match found {
-                    Some(time) => Ok(Offset::default().at(time?)),
-                    None => Ok(self.offset.clone()),
+                    Some(time) => Ok(place.at(Offset::default(), time?)),
+                    None => Ok(place.clone()),
                 }
             }
         }

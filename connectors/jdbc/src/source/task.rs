@@ -4,55 +4,144 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connect_core::{
-    data::Text,
     error::{Error, ErrorKind, Result},
     source::{Assigned, Polled, SourceBatch, SourceTask},
 };
 use tokio::time::Instant;
 
 use super::{
-    Mark, Offset, Partition, SourceConfig,
+    Mark, Offset, Partition, SourceConfig, anew,
     bounds::{Clauses, Limits},
+    clock::{bound, moment},
     criteria::Criteria,
-    database::{Horizon, Order, Origin, Read, SourceDatabase},
+    database::{Holder, Horizon, Order, Origin, Read, SourceDatabase, Standing},
+    gaps::Gaps,
     keys::{Mode, TextOrder},
-    reader::{Batch, Reading},
+    reader::{Batch, Place, Reading},
+    settle::{Settled, settled},
+    statement::{column, from},
+    tables::topic,
     wake::Wake,
 };
 use crate::zone::Zone;
 
-/// A statement's time is taken a moment before others can see that its transaction has begun.
-const MARGIN_MICROS: i64 = 5_000;
 /// First and longest pause while rows wait for transactions that still run.
-const WAIT: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
+pub(super) const WAIT: (Duration, Duration) =
+    (Duration::from_millis(2), Duration::from_millis(200));
 /// Longest pause after an error while notifications are listened for.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// One partition of a task.
-struct Polling {
-    partition: Partition,
-    offset: Offset,
+pub(super) struct Polling {
+    pub(super) partition: Partition,
+    pub(super) offset: Offset,
+    /// Where the offset's timestamp is in the columns' clock, once a row was read.
+    pub(super) position: Option<i64>,
     due: Instant,
     /// When its last poll began: the interval counts from there.
     begun: Instant,
     /// The incrementing column, once it is known.
-    column: Option<Incrementing>,
+    pub(super) column: Option<Incrementing>,
     /// What was seen, and must not be read before its writers have ended.
-    held: Option<Horizon>,
-    wait: Duration,
+    pub(super) held: Option<Horizon>,
+    pub(super) held_since: Instant,
+    pub(super) wait: Duration,
     /// When to look again, if it is known that this reading does not bring everything: rows were held back.
-    more: Option<Instant>,
+    pub(super) more: Option<Instant>,
     /// Whether something was committed since the last look.
-    told: bool,
+    pub(super) told: bool,
     /// The database's time of the first look after that: rows up to then are to be read without another notification.
-    wanted: Option<i64>,
+    pub(super) wanted: Option<i64>,
+    /// The last bound of timestamps, as an instant.
+    pub(super) reached: Option<i64>,
+    /// Whether a timestamp was seen that has a fraction of a second.
+    pub(super) fine: bool,
+    /// When transactions began that have only read so far, and that the bound has passed.
+    pub(super) readers: Vec<i64>,
+    /// When those of them began that have ended since: what they may have committed is to be read.
+    pub(super) late: Vec<i64>,
+    /// Transactions whose start is not known, with what they are held to have begun after.
+    pub(super) vague: Vec<Holder>,
+    /// Ids that were passed over and are looked for again.
+    pub(super) gaps: Gaps,
+    /// Whether sessions take several ids at once.
+    pub(super) cached: bool,
+    /// What the database knew of the table at the last look.
+    pub(super) standing: Option<Standing>,
+    /// Whether its rows were written anew, or thrown away.
+    pub(super) rebuilt: bool,
+    /// What is to be said of rows that may have come behind the offset.
+    pub(super) below: Option<String>,
+    /// What is to be said of rows before the first that is read.
+    pub(super) unread: Option<String>,
+    /// Whether that was looked for.
+    pub(super) looked: bool,
+    /// For whom the log says that rows wait.
+    pub(super) complained: Option<String>,
+    /// Whether the log says that the database's clock is of another zone.
+    pub(super) zone_told: bool,
     /// Failed attempts, one after the other.
     failed: i32,
+    /// Why the last one failed.
+    error: Option<String>,
 }
 
 impl Polling {
+    fn new<T>(assigned: Assigned<T>) -> Self
+    where
+        T: SourceTask<Partition = Partition, Offset = Offset>,
+    {
+        let offset = assigned.offset.unwrap_or_default();
+        let now = Instant::now();
+        let open = offset.open.clone().unwrap_or_default();
+        Self {
+            partition: assigned.partition,
+            position: None,
+            due: now,
+            begun: now,
+            column: None,
+            held: None,
+            held_since: now,
+            wait: WAIT.0,
+            more: None,
+            told: false,
+            wanted: None,
+            reached: None,
+            fine: offset.timestamp_nanos.is_some_and(|nanos| nanos != 0),
+            readers: open.split(',').filter_map(|start| start.parse().ok()).collect(),
+            late: Vec::new(),
+            vague: Vec::new(),
+            gaps: Gaps::parse(offset.gaps.as_deref().unwrap_or_default(), 0),
+            cached: false,
+            standing: None,
+            rebuilt: false,
+            below: None,
+            unread: None,
+            looked: false,
+            complained: None,
+            zone_told: false,
+            failed: 0,
+            error: None,
+            offset,
+        }
+    }
+
+    /// How long ids that were passed over are looked for again; none where they are not.
+    pub(super) fn lag(&self, config: &SourceConfig) -> Option<Duration> {
+        match config.lag {
+            None if self.cached => Some(Duration::MAX),
+            None | Some(0) => None,
+            Some(lag) => Some(u64::try_from(lag).map_or(Duration::MAX, Duration::from_millis)),
+        }
+    }
+
+    /// Most ranges of such ids.
+    pub(super) fn most_gaps(&self, config: &SourceConfig) -> usize {
+        if self.lag(config).is_some() { config.lag_gaps as usize } else { 0 }
+    }
+
     /// What is left of the interval. Between two copies of a whole table all of it: a large one would be copied without end.
-    fn rest(&self, config: &SourceConfig) -> Duration {
+    pub(super) fn rest(&self, config: &SourceConfig) -> Duration {
         let taken = match config.mode {
             Some(Mode::Bulk) => Duration::ZERO,
             _ => self.begun.elapsed(),
@@ -63,12 +152,12 @@ impl Polling {
 
 /// An incrementing column.
 #[derive(Debug, Clone, Default)]
-struct Incrementing {
-    name: String,
+pub(super) struct Incrementing {
+    pub(super) name: String,
     /// Whether it is text that holds numbers.
-    numeric_text: bool,
+    pub(super) numeric_text: bool,
     /// Whether it is text in its own order, or anything else that is no number.
-    other: bool,
+    pub(super) other: bool,
 }
 
 /// Reads the tables of one task.
@@ -89,20 +178,10 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
     pub(super) fn new(config: SourceConfig, assigned: Vec<Assigned<Self>>) -> Result<Self> {
         let mode = config.mode.ok_or_else(|| Error::config("Query mode must be specified"))?;
         let zone = Zone::of(&config.timezone).ok_or_else(|| Error::config("Invalid time zone"))?;
-        let tables = assigned.into_iter().map(|Assigned { partition, offset }| Polling {
-            partition,
-            offset: offset.unwrap_or_default(),
-            due: Instant::now(),
-            begun: Instant::now(),
-            column: None,
-            held: None,
-            wait: WAIT.0,
-            more: None,
-            told: false,
-            wanted: None,
-            failed: 0,
-        });
-        let tables = tables.collect();
+        let mut tables: Vec<Polling> = assigned.into_iter().map(Polling::new).collect();
+        for polling in tables.iter_mut().filter(|polling| polling.partition.table.is_none()) {
+            polling.gaps.limit(polling.most_gaps(&config));
+        }
         let wake = Wake::of(&config);
         Ok(Self { config, mode, zone, tables, database: None, reading: None, busy: false, wake })
     }
@@ -123,9 +202,10 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
     /// Finds the columns of the first table, as the JVM's does when it starts.
     pub(super) async fn check(&mut self, database: &mut D) -> Result<()> {
         let Some(first) = self.tables.first() else { return Ok(()) };
-        let found = find(database, &self.config, self.mode, &first.partition).await;
+        let origin = origin(database, &self.config, &first.partition).await?;
+        let probed = probe(database, &self.config, (self.mode, &self.zone), &origin).await;
         // Only a connection is worth another start.
-        found.map_err(|e| if e.kind() == ErrorKind::Connection { e } else { e.retriable(false) })
+        probed.map_err(|e| if e.kind() == ErrorKind::Connection { e } else { e.retriable(false) })
     }
 
     /// Starts to read a table, in a transaction of its own: its definition cannot change before its rows come.
@@ -151,6 +231,11 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
                 Some(known) => Some(known),
                 None => incrementing(database, &self.config, (&origin, self.mode), polling).await?,
             };
+            polling.column.clone_from(&found);
+            anew::look(database, &self.config, &origin, polling).await?;
+            if let Some(lag) = polling.lag(&self.config) {
+                polling.gaps.expire(lag);
+            }
             // An empty table whose first rows will tell.
             let settled = match &found {
                 None => Settled::Wait(polling.rest(&self.config)),
@@ -159,7 +244,6 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
                 }
                 Some(_) => Settled::Everything,
             };
-            polling.column = found;
             match settled {
                 Settled::Everything => {}
                 Settled::UpTo(highest) => limits.highest = Some(highest),
@@ -170,33 +254,50 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
                 }
             }
         }
+        if self.mode == Mode::Timestamp {
+            anew::look(database, &self.config, &origin, polling).await?;
+        }
+        // Before the transaction: its rows must not be older than what is known of the clock and the writers.
+        let moment = match self.mode.has_timestamp() {
+            true => Some(moment(database, &self.config, &origin, polling).await?),
+            false => None,
+        };
         let columns = database.begin(&origin, &self.config).await?;
         // A column that was there at the start may come back.
         let found = Criteria::find(&self.config, self.mode, &origin, &columns);
         let mut criteria = found.map_err(|e| e.retriable(true))?;
         criteria.numeric_text = polling.column.as_ref().is_some_and(|column| column.numeric_text);
-        let mut after = polling.offset.clone();
-        if !criteria.timestamps.is_empty() {
-            limits.until = Some(until(database, &self.config, polling).await?);
-            if after == Offset::default() {
-                after = initial(database, &self.config).await?;
-                // Now is the time of the first poll, not of each.
-                polling.offset = after.clone();
-            }
-        }
         let clauses = Clauses {
             config: &self.config,
+            origin: &origin,
             mode: self.mode,
             zone: &self.zone,
             columns: &columns,
             criteria: &criteria,
         };
+        anew::unread(database, &clauses, polling).await?;
+        limits.gaps = polling.gaps.ranges().collect();
+        let (after, position) = match &moment {
+            None => (polling.offset.clone(), 0),
+            Some(moment) => {
+                let bound = bound(database, &clauses, moment, polling).await?;
+                (limits.until, limits.late) = (Some(bound.until), bound.late);
+                clauses.start(polling, bound.now)
+            }
+        };
         let read = Read {
             origin: &origin,
             columns: &columns,
             criteria: &criteria,
-            clauses: clauses.write::<D>(&after, &limits)?,
+            clauses: clauses.write::<D>(&after, position, &limits)?,
             config: &self.config,
+        };
+        let place = Place {
+            offset: after,
+            position: moment.is_some().then_some(position),
+            zone: (!clauses.holds_instants()).then(|| self.zone.clone()),
+            gaps: polling.gaps.clone(),
+            first: self.config.initial_incrementing(),
         };
         let stream =
             database.query(read).await.map_err(|e| e.context("table", origin.describe()))?;
@@ -204,7 +305,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         let (mode, max_rows) = (self.mode, self.config.max_rows());
         let about = (origin, column, criteria.numeric_text);
         self.busy = false;
-        self.reading = Some((at, Reading::new(stream, about, (mode, max_rows), after)));
+        self.reading = Some((at, Reading::new(stream, about, (mode, max_rows), place)));
         Ok(())
     }
 
@@ -226,12 +327,21 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         let batch = reading.take()?;
         let polling = &mut self.tables[at];
         polling.failed = 0;
-        let Some(Batch { records, offset }) = batch else {
+        polling.error = None;
+        let Some(Batch { records, place, fine, unreadable }) = batch else {
+            polling.late.clear();
             let later = Instant::now() + polling.rest(&self.config);
             polling.due = polling.more.take().unwrap_or(later);
             self.reading = None;
             return Ok(None);
         };
+        polling.fine |= fine;
+        polling.below = None;
+        polling.position = place.position;
+        polling.gaps = place.gaps;
+        let mut offset = place.offset;
+        let open: Vec<String> = polling.readers.iter().map(i64::to_string).collect();
+        offset.open = (!open.is_empty()).then(|| open.join(",").into());
         polling.offset = offset.clone();
         // In bulk mode, and before the first group of equal timestamps is complete, there is none.
         let offset = (offset != Offset::default()).then_some(offset);
@@ -239,8 +349,9 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
             Mode::Bulk => bulk_partition(&polling.partition),
             _ => polling.partition.clone(),
         };
-        let topic = topic(&self.config, &reading.origin);
-        Ok(Some(SourceBatch { partition, offset, topic, records }))
+        let table = reading.origin.table().map(|table| table.name.as_str());
+        let topic = topic(&self.config, table.unwrap_or_default()).into();
+        Ok(Some(SourceBatch { partition, offset, topic, records, unreadable }))
     }
 
     /// The error of a table's query: tried again as often as `query.retry.attempts` says.
@@ -253,6 +364,7 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
         polling.due = Instant::now() + pause;
         polling.column = None;
         polling.failed = polling.failed.saturating_add(1);
+        polling.error = Some(error.trace().trim_end().to_owned());
         let most = self.config.query_retries;
         if error.is_retriable() && most > 0 && polling.failed >= most {
             return error.retriable(false).context("query.retry.attempts", most);
@@ -273,26 +385,25 @@ impl<D: SourceDatabase> JdbcSourceTask<D> {
     }
 }
 
-/// The topic: what Kafka does not allow in a name becomes an underscore.
-fn topic(config: &SourceConfig, origin: &Origin) -> Text {
-    let table = origin.table().map(|table| table.name.as_str()).unwrap_or_default();
-    let legal = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    let table: String = table.chars().map(legal).collect();
-    format!("{}{table}", config.topic_prefix.trim()).into()
-}
-
-/// Finds the columns that tell what is new.
-async fn find<D: SourceDatabase>(
+/// Checks that what is to be run can be: the columns that tell what is new, and the statement itself, which is not run.
+pub(super) async fn probe<D: SourceDatabase>(
     database: &mut D,
     config: &SourceConfig,
-    mode: Mode,
-    partition: &Partition,
+    (mode, zone): (Mode, &Zone),
+    origin: &Origin,
 ) -> Result<()> {
-    let origin = origin(database, config, partition).await?;
-    let columns = database.begin(&origin, config).await?;
-    let found = Criteria::find(config, mode, &origin, &columns);
-    database.end().await?;
-    found.map(|_| ())
+    let begun = database.begin(origin, config).await;
+    let probed = async {
+        let columns = begun?;
+        let criteria = Criteria::find(config, mode, origin, &columns)?;
+        let (columns, criteria) = (&columns, &criteria);
+        let clauses = Clauses { config, origin, mode, zone, columns, criteria };
+        let clauses = clauses.write::<D>(&Offset::default(), 0, &Limits::default())?;
+        database.check(Read { origin, columns, criteria, clauses, config }).await
+    };
+    let probed = probed.await;
+    let ended = database.end().await;
+    probed.and(ended)
 }
 
 /// Bulk mode's partition in the JVM's form, which never had a version.
@@ -333,7 +444,7 @@ async fn incrementing<D: SourceDatabase>(
         (Order::Text, TextOrder::Auto, Some(Mark::Number(_))) => true,
         (Order::Text, TextOrder::Auto, None) => {
             let from = from(origin, config, D::QUOTE);
-            let name = format!("q.{}", config.quoting(D::QUOTE).identifier(&column.name));
+            let name = self::column(origin, config, D::QUOTE, &column.name);
             match database.integers(&from, &name).await? {
                 Some((true, false)) => {
                     return Err(Error::refused(format!(
@@ -355,129 +466,6 @@ async fn incrementing<D: SourceDatabase>(
     database.end().await?;
     let other = !numeric_text && !matches!(column.order, Order::Integer | Order::Number);
     Ok(Some(Incrementing { name: column.name.clone(), numeric_text, other }))
-}
-
-/// What stands behind `FROM`, under the alias `q`.
-pub fn from(origin: &Origin, config: &SourceConfig, quote: crate::names::Quote) -> String {
-    let quoting = config.quoting(quote);
-    match origin {
-        Origin::Table(table) if config.qualify_names => {
-            format!("{} AS q", quoting.qualified(&[&table.schema, &table.name]))
-        }
-        Origin::Table(table) => format!("{} AS q", quoting.identifier(&table.name)),
-        Origin::Query(query) => format!("({}) AS q", query.trim().trim_end_matches(';')),
-    }
-}
-
-/// How far a table may be read.
-enum Settled {
-    Everything,
-    /// Up to this value, as it stands in a statement.
-    UpTo(String),
-    Wait(Duration),
-}
-
-/// Ids are given out in order, but committed in any. What was the highest id when nobody, or nobody any more, was
-/// writing to the table: no lower id can come after it. So the highest id is noted first, then who is writing; rows up
-/// to it are read when all of those have ended.
-async fn settled<D: SourceDatabase>(
-    database: &mut D,
-    config: &SourceConfig,
-    origin: &Origin,
-    polling: &mut Polling,
-    column: &Incrementing,
-) -> Result<Settled> {
-    let horizon = match polling.held.take() {
-        None => {
-            let name = format!("q.{}", config.quoting(D::QUOTE).identifier(&column.name));
-            let expression = if column.numeric_text { D::number(&name) } else { name };
-            match database.horizon(origin, &expression, config).await? {
-                None => return Ok(Settled::Everything),
-                Some(horizon) => horizon,
-            }
-        }
-        Some(held) => {
-            let writers = database.running(origin, &held.writers).await?;
-            Horizon { writers, ..held }
-        }
-    };
-    let nothing = match polling.more {
-        Some(_) => Settled::Wait(Duration::ZERO),
-        None => Settled::Wait(polling.rest(config)),
-    };
-    let Some(highest) = horizon.highest.clone() else { return Ok(nothing) };
-    if horizon.writers.is_empty() {
-        polling.wait = WAIT.0;
-        let read = match &polling.offset.incrementing {
-            Some(Mark::Number(n)) => n.to_string() == highest,
-            Some(Mark::Text(text)) => *text == highest,
-            None => false,
-        };
-        // Nothing is new. A text among numbers that is none has no place in their order, and must not be passed over.
-        if read && !column.numeric_text {
-            return Ok(nothing);
-        }
-        let highest = if column.other { D::text(&highest) } else { number(highest)? };
-        return Ok(Settled::UpTo(highest));
-    }
-    polling.held = Some(horizon);
-    let pause = polling.wait;
-    polling.wait = (pause * 2).min(WAIT.1);
-    Ok(Settled::Wait(pause))
-}
-
-/// A number as the database wrote it.
-fn number(text: String) -> Result<String> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
-    if digits && !text.is_empty() {
-        Ok(text)
-    } else {
-        Err(Error::data("the incrementing column's highest value is not a number")
-            .context("value", text))
-    }
-}
-
-/// The upper bound of timestamps: the database's own time less the configured delay; or the start of the oldest
-/// transaction that still runs, if that is earlier. The rows that it will commit may have timestamps from there on:
-/// read past them, and they would be lost. What was told of and lies beyond gets a look of its own.
-async fn until<D: SourceDatabase>(
-    database: &mut D,
-    config: &SourceConfig,
-    polling: &mut Polling,
-) -> Result<i64> {
-    let now = database.now().await?;
-    let (mut until, mut held) = (now, false);
-    if config.hold_back {
-        let oldest = database.oldest_transaction().await?;
-        until -= MARGIN_MICROS;
-        held = oldest.is_some_and(|oldest| oldest < until);
-        until = oldest.map_or(until, |oldest| oldest.min(until));
-    }
-    let delay = i64::try_from(config.timestamp_delay.get().as_micros()).unwrap_or(i64::MAX);
-    // As the JVM's: cut to milliseconds.
-    let until = (until.div_euclid(1000) * 1000).saturating_sub(delay);
-    if std::mem::take(&mut polling.told) {
-        polling.wanted = Some(now);
-    }
-    polling.wanted = polling.wanted.filter(|wanted| *wanted >= until);
-    let missing = polling.wanted.map(|wanted| wanted.saturating_sub(until).unsigned_abs());
-    polling.more = missing.map(|missing| {
-        // The bound itself is not read, and up to a millisecond is cut off.
-        let pause = Duration::from_micros(missing + 1) + Duration::from_millis(1);
-        Instant::now() + if held { polling.wait } else { pause }
-    });
-    polling.wait = if held && missing.is_some() { (polling.wait * 2).min(WAIT.1) } else { WAIT.0 };
-    Ok(until)
-}
-
-/// Where to start without an offset.
-async fn initial<D: SourceDatabase>(database: &mut D, config: &SourceConfig) -> Result<Offset> {
-    let millis = match config.initial_timestamp() {
-        None => return Ok(Offset::default()),
-        Some(-1) => database.now().await?.div_euclid(1000),
-        Some(millis) => millis,
-    };
-    Ok(Offset::default().at(millis.saturating_mul(1000)))
 }
 
 #[async_trait]
@@ -519,6 +507,15 @@ impl<D: SourceDatabase> SourceTask for JdbcSourceTask<D> {
                 return Err(self.failed(at, error));
             }
         }
+    }
+
+    fn notice(&self) -> Option<String> {
+        let of = |polling: &'_ Polling| {
+            let Polling { error, below, unread, .. } = polling;
+            [error, below, unread].into_iter().flatten().cloned().collect::<Vec<String>>()
+        };
+        let notices: Vec<String> = self.tables.iter().flat_map(of).collect();
+        (!notices.is_empty()).then(|| notices.join("\n"))
     }
 
     async fn woken(&mut self) {

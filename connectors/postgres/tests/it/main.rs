@@ -4,6 +4,7 @@
 
 mod commit_order;
 mod extremes;
+mod late;
 mod modes;
 mod moments;
 mod notify;

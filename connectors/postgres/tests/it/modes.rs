@@ -39,6 +39,15 @@ pub(crate) async fn open(
     source.task(assigned).await
 }
 
+/// What is wrong with a configuration, by its keys.
+pub(crate) async fn validate(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let properties = properties(pairs);
+    let registry = Registry::default().source::<PostgresSource>();
+    let plugin = registry.find("PostgresSource", &properties).unwrap();
+    let invalid = plugin.validate(&properties).await;
+    invalid.into_iter().map(|invalid| (invalid.key.clone(), invalid.message())).collect()
+}
+
 /// Everything until the source has nothing more.
 pub(crate) async fn read(task: &mut dyn DynSourceTask) -> Result<Vec<ErasedBatch>> {
     let mut batches = Vec::new();
