@@ -269,3 +269,18 @@ async fn a_row_that_is_locked_is_written_later() {
     assert!(matches!(task.put(&batch).await, Ok(Delivered::All)));
     assert_eq!(sql("SELECT v FROM r_lock").trim(), "b");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timestamp_column_holds_the_same_instant_in_every_zone() {
+    sql("CREATE TABLE r_instant (id int, ts timestamp(3) NULL, dt datetime(3))");
+    let row = r#"{"id":1,"ts":1614834367123,"dt":1614834367123}"#;
+    let zone = ("db.timezone", "America/Sao_Paulo");
+    let forced = "jdbc:mysql://mysql-db:3306/mysql-db-sync?connectionTimeZone=%2B09:00&forceConnectionTimeZoneToSession=true";
+    let variable = "jdbc:mysql://mysql-db:3306/mysql-db-sync?sessionVariables=time_zone='%2B05:30'";
+    for url in ["jdbc:mysql://mysql-db:3306/mysql-db-sync", forced, variable] {
+        let config = [("topics", "r_instant"), ("connection.url", url), zone];
+        delivered(&config, &batch("r_instant", false, &values(&[row]))).await;
+    }
+    let shown = sql("SELECT CAST(UNIX_TIMESTAMP(ts) * 1000 AS SIGNED), dt FROM r_instant");
+    assert_eq!(shown.trim(), ["1614834367123\t2021-03-04 02:06:07.123"; 3].join("\n"));
+}

@@ -14,8 +14,9 @@ use connect_core::{
 use connectors_mysql::{MySqlSink, MySqlSource};
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
 use tokio::sync::Mutex;
-use xtask_servers::{Kind as _, MariaDb, MariaDbOptions, MySql, MySqlOptions};
+use xtask_servers::{Kind as _, MySql, MySqlOptions};
 
+pub(crate) use shared::TEXT;
 use shared::{Database, Edges, becomes, matrix, same};
 
 /// Types of both, with values at their edges. Times of Connect have three digits.
@@ -208,13 +209,9 @@ impl Database for Server {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_type_of_mariadb_is_equal_there_or_refused_by_name() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().to_owned();
-    let start = move || MariaDb::start(&path, MariaDbOptions::default()).unwrap();
-    let server = tokio::task::spawn_blocking(start).await.unwrap();
-    matrix(&Server::connect(server.port()).await, &[TYPES, MARIADB].concat()).await;
+/// Takes every type through a server of MariaDB.
+pub(crate) async fn mariadb(port: u16) -> Vec<Vec<String>> {
+    matrix(&Server::connect(port).await, &[TYPES, MARIADB].concat()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

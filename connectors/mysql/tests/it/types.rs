@@ -10,6 +10,7 @@ use connect_core::{
 use connectors_mysql::MySqlSource;
 use xtask_servers::{MariaDb, MariaDbOptions};
 
+use crate::roundtrip;
 use shared::{Page, Read, TAKES, code, deliver, first, json, loose, named, puts, read, takes};
 
 /// Declared type, a literal of it, and what the JVM does otherwise.
@@ -157,6 +158,8 @@ async fn the_page_of_types_is_up_to_date() {
     );
     read_types(&server, &mut page).await;
     written_types(&server, &mut page).await;
+    page.chapter("From a table to the same table", roundtrip::TEXT);
+    page.table(&["column", "with a schema", "without"], &roundtrip::mariadb(server.0.port()).await);
     page.check("jdbc-types-mysql.md");
 }
 

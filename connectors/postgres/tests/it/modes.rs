@@ -322,3 +322,45 @@ async fn a_row_that_is_committed_late_is_not_lost() {
     assert_eq!(ids(&read_next(&mut *careful).await), ["1", "2"]);
     assert_eq!(ids(&read(&mut *careless).await.unwrap()), [""; 0], "the JVM's way has lost it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decimals_become_what_the_key_says() {
+    sql(
+        "CREATE TABLE m_decimal (id int PRIMARY KEY, n numeric, p numeric(6,2)); INSERT INTO m_decimal VALUES \
+         (1, 1.50, 2.5), (2, 'NaN', 'NaN'), (3, '-Infinity', 1), (4, 1e-200, 1)",
+    );
+    let read = async |mode: Option<&str>| {
+        let mut pairs = vec![("table.whitelist", "m_decimal"), ("mode", "bulk")];
+        pairs.extend(mode.map(|mode| ("decimal.handling.mode", mode)));
+        let batch = &read_next(&mut *open(&pairs, None).await.unwrap()).await[0];
+        let row = |record: &connect_core::record::Record| {
+            let Value::Struct(values) = &record.value else { panic!("{record:?}") };
+            let schema = record.value_schema.as_ref().unwrap();
+            let name = |at: usize| schema.fields()[at].schema.name.as_deref().unwrap_or_default();
+            let of = |at: usize| match &values[at] {
+                Value::Decimal(number) => format!("{} {number}", name(at)),
+                other => format!("{} {other:?}", name(at)),
+            };
+            (of(1), of(2))
+        };
+        batch.records.iter().map(row).collect::<Vec<_>>()
+    };
+    let text = |text: &str| format!(" String({text:?})");
+    let strings = read(Some("string")).await;
+    assert_eq!(strings[0], (text("1.50"), text("2.50")));
+    assert_eq!(strings[1], (text("NaN"), text("NaN")));
+    assert_eq!(strings[2].0, text("-Infinity"));
+    let doubles = read(Some("double")).await;
+    assert_eq!(doubles[0], (" Float64(1.5)".into(), " Float64(2.5)".into()));
+    assert_eq!((&*doubles[1].1, &*doubles[2].0), (" Float64(NaN)", " Float64(-inf)"));
+    let precise = read(Some("precise")).await;
+    let variable = "io.debezium.data.VariableScaleDecimal Struct([Int32(2), Bytes(b\"\\x96\")])";
+    assert_eq!(precise[0].0, variable.replace("x96", "0\\x96"));
+    assert_eq!(precise[0].1, format!("{} 2.50", logical::DECIMAL));
+    // Without the key: rows that a Decimal cannot hold have text there, their neighbours what they always have.
+    let unset = read(None).await;
+    assert!(unset[0].0.starts_with(&format!("{} 1.5000", logical::DECIMAL)), "{unset:?}");
+    assert_eq!((&*unset[1].0, &*unset[1].1), (&*text("NaN"), &*text("NaN")));
+    assert_eq!(unset[2].0, text("-Infinity"));
+    assert!(unset[3].0.starts_with(" String(\"0.000"), "{unset:?}");
+}

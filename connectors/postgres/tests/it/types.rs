@@ -11,7 +11,7 @@ use connect_core::{
 };
 use connectors_postgres::{PostgresSink, PostgresSource};
 
-use crate::{extensions, port, sql};
+use crate::{extensions, port, roundtrip, sql};
 use shared::{Page, Read, TAKES, code, deliver, first, json, loose, named, puts, read, takes};
 
 const MISSING: &str = "column left out, with a warning";
@@ -172,6 +172,8 @@ async fn the_page_of_types_is_up_to_date() {
     );
     read_types(&mut page).await;
     written_types(&mut page).await;
+    page.chapter("From a table to the same table", roundtrip::TEXT);
+    page.table(&["column", "with a schema", "without"], &roundtrip::rows().await);
     page.check("jdbc-types-postgresql.md");
 }
 
