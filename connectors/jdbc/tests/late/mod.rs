@@ -208,6 +208,11 @@ async fn once<D: Database>(database: &D, seed: u64) {
             && draw.chance(4)
             && sessions.iter().all(|session| !session.open && !session.busy())
         {
+            // What is being read keeps the table from being emptied.
+            while let Polled::Batch(batch) = task.poll().await.unwrap() {
+                seen(&batch, &mut delivered);
+                offsets.push(batch.offset);
+            }
             let empty = if D::CACHES { " RESTART IDENTITY" } else { "" };
             database.execute(&format!("TRUNCATE TABLE {table}{empty}")).await;
             continue;
@@ -264,5 +269,6 @@ async fn once<D: Database>(database: &D, seed: u64) {
         assert!(ended.elapsed() < PATIENCE, "{about}: not delivered: {missing:?} of {rows:?}");
         tokio::task::yield_now().await;
     }
+    drop(task);
     database.execute(&format!("DROP TABLE {table}")).await;
 }
