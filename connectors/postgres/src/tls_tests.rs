@@ -357,11 +357,11 @@ async fn what_the_servers_errors_mean() {
         ("SELECT * FROM gone", ErrorKind::Connection),
         ("SELECT gone FROM t", ErrorKind::Connection),
         ("INSERT INTO t VALUES (1, 'abc')", ErrorKind::Data),
-        ("INSERT INTO t VALUES (1, 'a'), (1, 'b')", ErrorKind::Data),
+        ("INSERT INTO t VALUES (1, 'a'), (1, 'b')", ErrorKind::Conflict),
         ("INSERT INTO t VALUES (NULL, 'a')", ErrorKind::Data),
         ("INSERT INTO t VALUES ('x', 'a')", ErrorKind::Data),
         ("INSERT INTO t SELECT now(), 'a'", ErrorKind::Data),
-        ("SET statement_timeout = 10; SELECT pg_sleep(1)", ErrorKind::Connection),
+        ("SET statement_timeout = 10; SELECT pg_sleep(1)", ErrorKind::Busy),
         ("BEGIN READ ONLY; CREATE TABLE x ()", ErrorKind::Connection),
         ("SELECT 1", ErrorKind::Connection),
         ("SELEKT", ErrorKind::Refused),
@@ -372,6 +372,23 @@ async fn what_the_servers_errors_mean() {
         assert_eq!(error.kind(), expected, "{sql}: {}", error.trace());
     }
     client.batch_execute("ROLLBACK").await.unwrap();
+    let raise = "DO $$BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '";
+    let written = [
+        (format!("{raise}P0001'; END$$"), ErrorKind::Data),
+        (format!("{raise}AB123'; END$$"), ErrorKind::Data),
+        (format!("{raise}23503'; END$$"), ErrorKind::Conflict),
+        (format!("{raise}23P01'; END$$"), ErrorKind::Conflict),
+        (format!("{raise}53100'; END$$"), ErrorKind::Busy),
+        (format!("{raise}40001'; END$$"), ErrorKind::Busy),
+        (format!("{raise}42501'; END$$"), ErrorKind::Rejected),
+        (format!("{raise}44000'; END$$"), ErrorKind::Data),
+        ("INSERT INTO t VALUES (1, 'a'), (1, 'b')".to_owned(), ErrorKind::Data),
+    ];
+    for (sql, expected) in written {
+        let error = client.batch_execute(&sql).await.expect_err(&sql);
+        let error = crate::errors::written("writing", true, error);
+        assert_eq!(error.kind(), expected, "{sql}: {}", error.trace());
+    }
     let double = client.batch_execute("INSERT INTO t VALUES (1, 'a'), (1, 'b')").await.unwrap_err();
     assert!(crate::errors::error("testing", double).message().contains("Key (id)=(1)"));
 }

@@ -264,7 +264,7 @@ async fn a_row_that_is_locked_is_written_later() {
     let mut task = task(&config).await;
     let batch = batch("r_lock", false, &values(&[r#"{"id":1,"v":"b"}"#]));
     let error = task.put(&batch).await.expect_err("locked");
-    assert!(error.is_retriable() && error.kind() == ErrorKind::Connection, "{error:?}");
+    assert!(error.is_retriable() && error.kind() == ErrorKind::Busy, "{error:?}");
     other.disconnect().await.unwrap();
     assert!(matches!(task.put(&batch).await, Ok(Delivered::All)));
     assert_eq!(sql("SELECT v FROM r_lock").trim(), "b");

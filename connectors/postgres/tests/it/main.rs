@@ -9,6 +9,7 @@ mod late;
 mod modes;
 mod moments;
 mod notify;
+mod order;
 mod pooled;
 mod roundtrip;
 mod sink;

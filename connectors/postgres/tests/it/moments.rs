@@ -8,10 +8,10 @@ use connect_core_testkit::{json_batch, values};
 
 use crate::{commit_order::client, port, sink, sql};
 
-async fn failed(task: &mut dyn SinkTask, table: &str) -> Error {
+async fn failed(task: &mut dyn SinkTask, table: &str, kind: ErrorKind) -> Error {
     let batch = json_batch(table, false, 0, &values(&[r#"{"id":1,"v":"b"}"#]));
     let error = task.put(&batch).await.expect_err("not now");
-    assert!(error.is_retriable() && error.kind() == ErrorKind::Connection, "{error:?}");
+    assert!(error.is_retriable() && error.kind() == kind, "{error:?}");
     error
 }
 
@@ -41,7 +41,7 @@ async fn a_row_that_is_locked_is_written_later() {
     let mut task = task("w_lock", "options=-c%20lock_timeout%3D50").await;
     let other = client().await;
     other.batch_execute("BEGIN; UPDATE w_lock SET v = 'x'").await.unwrap();
-    let error = failed(&mut *task, "w_lock").await;
+    let error = failed(&mut *task, "w_lock", ErrorKind::Busy).await;
     assert!(error.to_string().contains("lock timeout"), "{error}");
     other.batch_execute("ROLLBACK").await.unwrap();
     writes(&mut *task, "w_lock").await;
@@ -71,7 +71,7 @@ async fn a_deadlock_is_tried_again() {
     other.batch_execute("ROLLBACK").await.unwrap();
     let (first, mut task, batch) = put.await.unwrap();
     if let Err(error) = first {
-        assert!(error.is_retriable() && error.kind() == ErrorKind::Connection, "{error:?}");
+        assert!(error.is_retriable() && error.kind() == ErrorKind::Busy, "{error:?}");
         task.put(&batch).await.unwrap();
     }
     assert_eq!(sql("SELECT count(*) FROM w_dead WHERE v = 'b'").trim(), "2");
@@ -87,7 +87,7 @@ async fn a_server_that_is_read_only_is_left_for_another() {
          CREATE TRIGGER w_refuse BEFORE INSERT ON w_read FOR EACH STATEMENT EXECUTE FUNCTION w_refuse()");
     let pid = "SELECT pid FROM pg_stat_activity WHERE application_name = 'w_read'";
     let before = sql(pid);
-    let error = failed(&mut *task, "w_read").await;
+    let error = failed(&mut *task, "w_read", ErrorKind::Connection).await;
     assert!(error.to_string().contains("25006"), "{error}");
     sql("DROP TRIGGER w_refuse ON w_read");
     writes(&mut *task, "w_read").await;
