@@ -5,7 +5,10 @@
 use connect_core::data::{Decimal, Type, Value};
 use serde_json::Value as Json;
 
-use super::Case;
+use super::{
+    Case,
+    documents::{json, same_json, structure},
+};
 
 const DAY: i128 = 86_400_000_000;
 
@@ -52,7 +55,7 @@ pub(crate) enum Means {
 }
 
 /// What the database makes of a text, as the whole column or as an item of its list.
-type Reads<'r> = &'r mut dyn FnMut(&str, bool) -> Result<Option<String>, String>;
+pub(super) type Reads<'r> = &'r mut dyn FnMut(&str, bool) -> Result<Option<String>, String>;
 
 impl Means {
     /// Whether a value and what was stored mean the same; the error says why not.
@@ -212,7 +215,7 @@ fn reread(value: &Value, stored: &str, reads: Reads<'_>) -> Result<bool, String>
 /// A number: whether it is negative, its digits without zeros around them, and the power of ten behind them.
 type Number = (bool, String, i64);
 
-fn number(text: &str) -> Option<Number> {
+pub(super) fn number(text: &str) -> Option<Number> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i64>().ok()?),
         None => (text, 0),
@@ -238,7 +241,7 @@ fn decimal(decimal: &Decimal) -> Option<Number> {
     number(&format!("{unscaled}e{}", -i64::from(decimal.scale())))
 }
 
-fn integer(value: &Value) -> Option<i64> {
+pub(super) fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Int8(n) => Some(i64::from(*n)),
         Value::Int16(n) => Some(i64::from(*n)),
@@ -248,7 +251,7 @@ fn integer(value: &Value) -> Option<i64> {
     }
 }
 
-fn number_of(value: &Value) -> Option<Number> {
+pub(super) fn number_of(value: &Value) -> Option<Number> {
     match value {
         Value::Boolean(b) => number(if *b { "1" } else { "0" }),
         Value::Float32(n) => number(&n.to_string()),
@@ -286,7 +289,7 @@ fn endless(value: &Value, days: bool) -> Option<&'static str> {
 }
 
 /// Whether they are equal, or both not a number.
-fn equal(a: f64, b: f64) -> bool {
+pub(super) fn equal(a: f64, b: f64) -> bool {
     a == b || (a.is_nan() && b.is_nan())
 }
 
@@ -350,7 +353,7 @@ fn text_of(value: &Value) -> Option<String> {
     })
 }
 
-fn texts(value: &Value, ty: Option<&Type>, stored: &str) -> bool {
+pub(super) fn texts(value: &Value, ty: Option<&Type>, stored: &str) -> bool {
     match value {
         Value::Date(_) | Value::Timestamp(_) if endless(value, true).is_some() => {
             endless(value, true) == Some(stored)
@@ -407,7 +410,7 @@ fn is_java(value: &Value) -> bool {
 }
 
 /// Microseconds since the epoch; of integers, whose unit is so many milliseconds.
-fn moment_of(value: &Value, unit: i128) -> Option<i128> {
+pub(super) fn moment_of(value: &Value, unit: i128) -> Option<i128> {
     match value {
         Value::Date(days) => Some(i128::from(*days) * DAY),
         Value::Timestamp(millis) => Some(i128::from(*millis) * 1000),
@@ -433,7 +436,7 @@ fn days(year: i128, month: i128, day: i128, julian: bool) -> i128 {
 }
 
 /// Microseconds since the epoch of `[Y]YYYY-MM-DD[ HH:MM:SS[.f]][zone][ BC]`.
-fn moment(text: &str, java: bool) -> Option<i128> {
+pub(super) fn moment(text: &str, java: bool) -> Option<i128> {
     let (text, past) = text.strip_suffix(" BC").map_or((text, false), |text| (text, true));
     let mut parts = text.splitn(3, '-');
     let (year, month) = (parts.next()?, parts.next()?);
@@ -494,7 +497,7 @@ fn long(text: &str) -> Option<i128> {
     Some(sign * (hours.parse::<i128>().ok()? * 3_600_000_000 + rest))
 }
 
-fn clock(text: &str) -> Option<i128> {
+pub(super) fn clock(text: &str) -> Option<i128> {
     let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let parts: Vec<i128> = clock
         .split(':')
@@ -511,111 +514,4 @@ fn clock(text: &str) -> Option<i128> {
 
 fn cut(micros: i128, digits: u32) -> i128 {
     micros - micros.rem_euclid(10_i128.pow(6 - digits))
-}
-
-fn json(value: &Value, ty: Option<&Type>, stored: &str, reads: Reads<'_>) -> Result<bool, String> {
-    let found = || serde_json::from_str::<Json>(stored).map_err(|e| e.to_string());
-    let string = |text: &str| Ok(found()?.as_str() == Some(text));
-    let document = match value {
-        Value::String(text) => Some(&**text),
-        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-        _ => None,
-    };
-    match (value, document) {
-        // A document as it is, or as the database writes it; any other text as a string.
-        (_, Some(text)) if text == stored => Ok(true),
-        (_, Some(text)) if number(text).is_some() && number(text) == number(stored) => Ok(true),
-        (Value::String(text), _) => {
-            Ok(string(text)? || reads(text, false).is_ok_and(|t| t.as_deref() == Some(stored)))
-        }
-        (_, Some(text)) => Ok(reads(text, false)?.as_deref() == Some(stored)),
-        (Value::Bytes(_), _) => Ok(false),
-        (Value::Float32(n), _) if !n.is_finite() => string(&n.to_string()),
-        (Value::Float64(n), _) if !n.is_finite() => string(&n.to_string()),
-        (Value::Boolean(b), _) => Ok(found()? == Json::Bool(*b)),
-        (Value::Date(_) | Value::Time(_) | Value::Timestamp(_), _) => {
-            Ok(found()?.as_str().is_some_and(|text| texts(value, ty, text)))
-        }
-        (Value::Float64(n), _) => Ok(stored.parse::<f64>().is_ok_and(|m| equal(*n, m))),
-        (Value::Array(_) | Value::Map(_) | Value::Struct(_), _) => Ok(texts(value, ty, stored)),
-        _ => Ok(number_of(value) == number(stored)),
-    }
-}
-
-/// A structure as JSON; dates and times as a list of what they are, to be compared with their text.
-fn structure(value: &Value, ty: Option<&Type>) -> Option<Json> {
-    Some(match value {
-        Value::Null => Json::Null,
-        Value::Boolean(b) => Json::from(*b),
-        Value::Float32(n) => {
-            Json::from(n.to_string().parse::<f64>().ok().filter(|n| n.is_finite())?)
-        }
-        Value::Float64(n) => Json::from(Some(*n).filter(|n| n.is_finite())?),
-        Value::String(text) => Json::from(&**text),
-        Value::Bytes(bytes) => Json::from(std::str::from_utf8(bytes).ok()?),
-        Value::Decimal(n) => Json::from(n.to_string()),
-        Value::Time(n) => Json::from(format!("{MOMENT}{}", i128::from(*n) * 1000)),
-        Value::Date(_) | Value::Timestamp(_) => {
-            Json::from(format!("{MOMENT}{}", moment_of(value, 1)?))
-        }
-        Value::Array(items) => {
-            let inner = match ty {
-                Some(Type::Array(inner)) => Some(&inner.ty),
-                _ => None,
-            };
-            Json::Array(items.iter().map(|item| structure(item, inner)).collect::<Option<_>>()?)
-        }
-        Value::Map(entries) => {
-            let inner = match ty {
-                Some(Type::Map(_, inner)) => Some(&inner.ty),
-                _ => None,
-            };
-            let entry = |(key, value): &(Value, Value)| {
-                let key = match structure(key, None)? {
-                    Json::String(text) => text,
-                    other => other.to_string(),
-                };
-                Some((key, structure(value, inner)?))
-            };
-            Json::Object(entries.iter().map(entry).collect::<Option<_>>()?)
-        }
-        Value::Struct(values) => {
-            let Some(Type::Struct(fields)) = ty else { return None };
-            let entry = |(field, value): (&connect_core::data::Field, &Value)| {
-                Some((field.name.to_string(), structure(value, Some(&field.schema.ty))?))
-            };
-            Json::Object(fields.iter().zip(values).map(entry).collect::<Option<_>>()?)
-        }
-        _ => Json::from(integer(value)?),
-    })
-}
-
-/// Before the microseconds of what stands as a date or time in JSON.
-const MOMENT: &str = "moment:";
-
-fn same_text(a: &str, b: &str) -> bool {
-    match a.strip_prefix(MOMENT).and_then(|micros| micros.parse().ok()) {
-        Some(micros) => moment(b, true).or_else(|| clock(b)) == Some(micros),
-        None => a == b,
-    }
-}
-
-fn same_json(a: &Json, b: &Json) -> bool {
-    match (a, b) {
-        (Json::Number(a), Json::Number(b)) => match (a.as_i64(), b.as_i64()) {
-            (Some(a), Some(b)) => a == b,
-            _ => a.as_f64() == b.as_f64(),
-        },
-        (Json::String(a), Json::String(b)) => same_text(a, b),
-        (Json::Array(a), Json::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_json(a, b))
-        }
-        (Json::Object(a), Json::Object(b)) => {
-            let found = |(key, value): (&String, &Json)| {
-                b.iter().any(|(k, v)| same_text(key, k) && same_json(value, v))
-            };
-            a.len() == b.len() && a.iter().all(found)
-        }
-        _ => a == b,
-    }
 }

@@ -1,6 +1,7 @@
 //! Values of every kind for the property tests of the sinks, and what they mean in a column. Included by the tests of
 //! the databases: nothing here is of the code that is tested.
 
+mod documents;
 mod generate;
 mod meaning;
 
