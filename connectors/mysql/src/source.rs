@@ -53,6 +53,8 @@ pub struct MySqlReader {
     /// Whether the locks of tables can be seen: not in MariaDB, nor without the performance schema.
     shows_locks: bool,
     warned: bool,
+    /// Whether a column of a table is its AUTO_INCREMENT, as it was looked up last.
+    counted: Option<(String, bool)>,
 }
 
 impl MySqlReader {
@@ -138,7 +140,14 @@ impl SourceDatabase for MySqlReader {
                 .await
                 .map_err(|e| error("setting up the session", e))?;
         }
-        Ok(Self { conn: Some(conn), reading: None, driver, shows_locks, warned: false })
+        Ok(Self {
+            conn: Some(conn),
+            reading: None,
+            driver,
+            shows_locks,
+            warned: false,
+            counted: None,
+        })
     }
 
     fn is_closed(&self) -> bool {
@@ -351,23 +360,32 @@ impl SourceDatabase for MySqlReader {
         table: &TableName,
         column: Option<&str>,
     ) -> Result<Option<Standing>> {
-        const SQL: &str = "SELECT CAST(t.CREATE_TIME AS CHAR), CAST(t.AUTO_INCREMENT AS SIGNED) - 1, \
-              (SELECT COUNT(*) FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = t.TABLE_SCHEMA \
-                AND c.TABLE_NAME = t.TABLE_NAME AND c.COLUMN_NAME = ? AND c.EXTRA LIKE '%auto_increment%') > 0 \
-            FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = ? AND t.TABLE_NAME = ? AND t.TABLE_TYPE <> 'VIEW'";
-        let key = (column.unwrap_or_default(), &table.schema, &table.name);
-        let row: mysql_async::Result<Option<(Option<String>, Option<i64>, bool)>> =
-            self.conn()?.exec_first(SQL, key).await;
-        let row = row.map_err(|e| error("looking at the table", e))?;
-        let standing = |(made, last, own): (Option<String>, Option<i64>, bool)| Standing {
-            // A table that was truncated or rebuilt is another one here, as is one that was made anew.
+        const SQL: &str = "SELECT CAST(CREATE_TIME AS CHAR), CAST(AUTO_INCREMENT AS SIGNED) - 1 \
+            FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND TABLE_TYPE <> 'VIEW'";
+        const OWN: &str = "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+            AND COLUMN_NAME = ? AND EXTRA LIKE '%auto_increment%'";
+        let failed = |e| error("looking at the table", e);
+        let column = column.unwrap_or_default();
+        let row: mysql_async::Result<Option<(Option<String>, Option<i64>)>> =
+            self.conn()?.exec_first(SQL, (&table.schema, &table.name)).await;
+        let Some((made, last)) = row.map_err(failed)? else { return Ok(None) };
+        let storage = made.unwrap_or_default();
+        // Slow to answer, and the same until the table is made anew.
+        let key = format!("{} {column} {storage}", table.qualified());
+        if self.counted.as_ref().is_none_or(|(known, _)| *known != key) {
+            let own: mysql_async::Result<Option<i64>> =
+                self.conn()?.exec_first(OWN, (&table.schema, &table.name, column)).await;
+            self.counted = Some((key, own.map_err(failed)?.is_some_and(|count| count > 0)));
+        }
+        let own = self.counted.as_ref().is_some_and(|(_, own)| *own);
+        // A table that was truncated or rebuilt is another one here, as is one that was made anew.
+        Ok(Some(Standing {
             table: String::new(),
-            storage: made.unwrap_or_default(),
+            storage,
             last: last.filter(|_| own),
             sequence: None,
             moment: String::new(),
-        };
-        Ok(row.map(standing))
+        }))
     }
 
     async fn describe(&mut self, writers: &[String]) -> Result<String> {

@@ -474,6 +474,8 @@ impl<D: SourceDatabase> SourceTask for JdbcSourceTask<D> {
     type Offset = Offset;
 
     async fn poll(&mut self) -> Result<Polled<SourceBatch<Self>>> {
+        // Tables that had their turn. On a slow database one is due again before the last has had its own.
+        let mut turns = 0;
         loop {
             let (at, result) = if let Some((at, _)) = &self.reading {
                 let at = *at;
@@ -493,12 +495,15 @@ impl<D: SourceDatabase> SourceTask for JdbcSourceTask<D> {
                 let next = self.tables.iter().enumerate().min_by_key(|(_, table)| table.due);
                 match next.map(|(at, table)| (at, table.due)) {
                     None => return Ok(Polled::Idle(self.config.table_poll_interval.get())),
-                    Some((_, due)) if due > now => {
+                    Some((_, due)) if due > now || turns > self.tables.len() => {
                         let again = self.wake.as_ref().and_then(Wake::due);
                         let due = again.map_or(due, |again| again.min(due));
                         return Ok(Polled::Idle(due.saturating_duration_since(now)));
                     }
-                    Some((at, _)) => (at, self.start(at).await),
+                    Some((at, _)) => {
+                        turns += 1;
+                        (at, self.start(at).await)
+                    }
                 }
             };
             if let Err(error) = result {
