@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, bail};
 use xtask::build::cargo;
 
-/// A property and the tests that look for what breaks it: package, test target, filter.
-const PROPERTIES: &[(&str, &[(&str, &str, &str)])] = &[
-    ("sink", &[("api", "sink_oracle", "")]),
-    ("source", &[("connectors-postgres", "it", "fuzz::"), ("connectors-mysql", "it", "fuzz::")]),
+/// Tests that look for what breaks a property: the property, package, test target and filter.
+const TESTS: &[[&str; 4]] = &[
+    ["sink", "api", "sink_oracle", ""],
+    ["source", "connectors-postgres", "it", "fuzz::"],
+    ["source", "connectors-mysql", "it", "fuzz::"],
 ];
 
 /// Which properties, for how many minutes each, from which seed.
@@ -29,7 +30,7 @@ impl Options {
             match *word {
                 "--minutes" => options.minutes = Some(number()?),
                 "--seed" => options.seed = Some(number()?),
-                name if PROPERTIES.iter().any(|(known, _)| *known == name) => {
+                name if TESTS.iter().any(|[known, ..]| *known == name) => {
                     options.property = Some(name.to_owned());
                 }
                 _ => bail!("`{word}`: sink, source, --minutes N or --seed S expected"),
@@ -42,22 +43,20 @@ impl Options {
 /// Runs the property tests one after the other; the databases of one are looked at in parallel.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let minutes = options.minutes.unwrap_or(10);
-    for (name, tests) in PROPERTIES {
+    for [name, package, target, filter] in TESTS {
         if options.property.as_ref().is_some_and(|wanted| wanted != name) {
             continue;
         }
-        for (package, target, filter) in *tests {
-            println!("== {name}: {package}, {minutes} minutes");
-            let mut test = cargo();
-            test.args(["test", "-p", package, "--test", target, filter, "--", "--nocapture"]);
-            test.env("FUZZ_MINUTES", minutes.to_string());
-            if let Some(seed) = options.seed {
-                test.env("FUZZ_SEED", seed.to_string());
-            }
-            let status = test.status().context("cannot run cargo")?;
-            if !status.success() {
-                bail!("{name}: {package} ended with {status}; what failed is above, with its seed");
-            }
+        println!("== {name}: {package}, {minutes} minutes");
+        let mut test = cargo();
+        test.args(["test", "-p", package, "--test", target, filter, "--", "--nocapture"]);
+        test.env("FUZZ_MINUTES", minutes.to_string());
+        if let Some(seed) = options.seed {
+            test.env("FUZZ_SEED", seed.to_string());
+        }
+        let status = test.status().context("cannot run cargo")?;
+        if !status.success() {
+            bail!("{name}: {package} ended with {status}; what failed is above, with its seed");
         }
     }
     Ok(())

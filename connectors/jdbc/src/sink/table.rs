@@ -180,8 +180,9 @@ impl Table {
 
     /// A name as the database keeps it.
     fn kept<'n>(&self, name: &'n str) -> &'n str {
-        let limit = self.name_limit.unwrap_or(usize::MAX);
-        &name[..name.floor_char_boundary(limit.min(name.len()))]
+        let limit = self.name_limit.unwrap_or(usize::MAX).min(name.len());
+        // The start of a name is always a boundary.
+        &name[..(0..=limit).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0)]
     }
 
     /// Whether rows of different keys have nothing to do with each other, so that they may be written in any order, and
