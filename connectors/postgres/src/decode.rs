@@ -140,12 +140,13 @@ impl Decoder {
                 None => Value::Null,
                 Some(bytes) => {
                     let kind = &self.kinds[at];
-                    let read = match strange(kind, bytes).map_err(named)? {
-                        None => value(kind, &message, bytes, &self.zone, self.legacy),
-                        Some(strange) => {
+                    let read = match strange(kind, bytes) {
+                        Ok(None) => value(kind, &message, bytes, &self.zone, self.legacy),
+                        Ok(Some(strange)) => {
                             odd.push((at, strange));
                             self.odd(kind, strange, &message, bytes)
                         }
+                        Err(e) => Err(e),
                     };
                     match read {
                         Ok(value) => value,

@@ -160,7 +160,10 @@ async fn selected(database: &dyn Database, query: &str) -> Result<Vec<Record>, E
     let mut records = Vec::new();
     loop {
         match task.poll().await? {
-            Polled::Batch(batch) => records.extend(batch.records),
+            Polled::Batch(batch) => match batch.unreadable {
+                Some(error) => return Err(error),
+                None => records.extend(batch.records),
+            },
             Polled::Idle(_) if records.is_empty() => tokio::task::yield_now().await,
             Polled::Idle(_) => return Ok(records),
         }

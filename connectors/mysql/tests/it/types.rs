@@ -6,6 +6,7 @@ mod shared;
 use connect_core::{
     plugin::{Connected, DynSourceTask},
     registry::Registry,
+    source::Polled,
 };
 use connectors_mysql::MySqlSource;
 use xtask_servers::{MariaDb, MariaDbOptions};
@@ -201,8 +202,11 @@ async fn read_types(server: &Server, page: &mut Page) {
         let mut task = server.source("mysql", "t_zero", pairs).await;
         let read = match behaviour {
             "EXCEPTION" => match task.poll().await {
-                Err(error) => format!("error: {}", error.message()),
-                Ok(_) => panic!("a zero date was read"),
+                Ok(Polled::Batch(batch)) => {
+                    format!("error: {}", batch.unreadable.expect("a zero date").message())
+                }
+                Ok(Polled::Idle(_)) => panic!("nothing was read"),
+                Err(error) => panic!("{error}"),
             },
             _ => {
                 let found = first(&mut *task).await;
