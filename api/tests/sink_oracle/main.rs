@@ -19,7 +19,7 @@ use database::{Database, Flavour};
 use world::World;
 
 /// Cases that once failed, or show a fault that was mended.
-const FIXED: std::ops::Range<u64> = 1..40;
+const FIXED: std::ops::Range<u64> = 1..25;
 /// For how long fresh cases are drawn.
 const FRESH: Duration = Duration::from_secs(30);
 
