@@ -29,6 +29,9 @@ const OUTSIDE: [&str; 4] = [
     concat!("/wo", "rk/"),
 ];
 
+/// Names the tests that hold what differs from the JVM.
+const NAMED_TESTS: &str = "docs/differences-tests.md";
+
 /// Crates that the plugin API may not need, directly or not: it knows no broker, database or HTTP.
 const NOT_IN_CONNECT_CORE: [&str; 6] =
     ["rdkafka", "axum", "hyper", "tokio-postgres", "mysql_async", "reqwest"];
@@ -45,6 +48,7 @@ pub(crate) fn run() -> Result<()> {
         let name = file.strip_prefix(root())?.to_string_lossy().into_owned();
         faults.extend(faults_of_text(&name, &text));
     }
+    faults.extend(faults_of_named_tests(&fs::read_to_string(root().join(NAMED_TESTS))?));
     faults.extend(Dependencies::of_workspace()?.faults());
     if faults.is_empty() {
         println!("{} files and the dependencies are tidy", files.len());
@@ -74,6 +78,19 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What is wrong with one file.
+/// Tests that a text names as `path::function` and that are not there.
+fn faults_of_named_tests(text: &str) -> Vec<String> {
+    let named = text.split('`').skip(1).step_by(2).filter_map(|word| word.split_once(".rs::"));
+    let gone = |(file, function): &(&str, &str)| {
+        let file = root().join(format!("{file}.rs"));
+        !fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("fn {function}(")))
+    };
+    named
+        .filter(gone)
+        .map(|(file, function)| format!("{NAMED_TESTS} names {file}.rs::{function}, which is gone"))
+        .collect()
+}
+
 fn faults_of_text(name: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let is_rust = name.ends_with(".rs");
@@ -215,6 +232,9 @@ mod tests {
         assert_eq!(faults_of_text("a.rs", &"\n".repeat(MOST_LINES)).len(), 1);
         assert_eq!(faults_of_text("a.rs", &format!("// {}: x", UNDONE[3])).len(), 1);
         assert_eq!(faults_of_text("a.md", &format!("see {}/x", OUTSIDE[0])).len(), 1);
+        let named =
+            "`xtask/src/tidy.rs::run` `xtask/src/tidy.rs::gone_for_good` `xtask/no.rs::run`";
+        assert_eq!(faults_of_named_tests(named).len(), 2);
     }
 
     #[test]
