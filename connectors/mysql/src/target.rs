@@ -84,6 +84,10 @@ pub(crate) async fn describe(
     let column = |found: Found| {
         let kind = if json.contains(&found.name) { Kind::Json } else { kind(&found) };
         let exact = match &kind {
+            // Padded, or without the blanks at the end, when stored.
+            Kind::Text(_) | Kind::Binary(_) if matches!(found.ty.as_str(), "char" | "binary") => {
+                false
+            }
             Kind::Text(_) | Kind::Labels(_) | Kind::Other => {
                 found.collation.as_deref().is_some_and(is_exact)
             }

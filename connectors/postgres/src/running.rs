@@ -157,9 +157,9 @@ pub(crate) async fn standing(
 
 /// The condition for rows that were written before a standing was.
 pub(crate) fn older(standing: &Standing) -> String {
-    // Numbers of transactions have 32 bits in rows.
+    // Numbers of transactions have 32 bits in rows. The moment is the first number that was not given out.
     let moment = standing.moment.parse::<u64>().unwrap_or_default() & u64::from(u32::MAX);
-    format!("age(xmin) >= age('{moment}'::xid)")
+    format!("age(xmin) > age('{moment}'::xid)")
 }
 
 /// The zone of sessions that set none of their own.

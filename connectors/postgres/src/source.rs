@@ -68,7 +68,7 @@ impl SourceDatabase for PostgresReader {
     const PROTOCOLS: &'static [&'static str] = &["postgresql"];
     const QUOTE: Quote = Quote::Double;
     const PARAMETERS: &'static [&'static str] = connection::PARAMETERS;
-    const READS_BY_GIVEN_ZONE: bool = true;
+    const PREFERS_GIVEN_ZONE: bool = true;
     const NOTIFIES: bool = true;
     type Type = PgType;
     type Rows = PostgresRows;

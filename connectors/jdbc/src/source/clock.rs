@@ -25,6 +25,8 @@ const QUARTER: i64 = 900 * SECOND;
 const QUARTERS: i64 = 12;
 /// Clocks that differ by less are the same.
 const SAME: i64 = 60 * SECOND;
+/// What a clock has stamped of late is younger.
+const RECENT: i64 = 600 * SECOND;
 /// Shortest wait for a transaction that is told of.
 const PATIENCE: i64 = 2 * SECOND;
 
@@ -119,6 +121,8 @@ impl Moment {
 struct Candidate {
     now: i64,
     until: i64,
+    /// Whether it is that of a `db.timezone` which counts before others, if it has stamped anything of late.
+    given: bool,
 }
 
 /// The bound for these columns.
@@ -139,12 +143,12 @@ pub(super) async fn bound<D: SourceDatabase, T>(
     let step = if polling.fine { coarsest } else { coarsest.max(SECOND) };
     let has = |order| columns.iter().any(|column| column.order == order);
     let (local, shown) = (has(Order::Local), has(Order::Shown));
-    let Candidate { now, until } = if local || shown {
+    let Candidate { now, until, .. } = if local || shown {
         let candidates =
             candidates(database, clauses, (moment.now, instant), (local, shown), polling).await?;
         choose(database, clauses, candidates, step).await?
     } else {
-        Candidate { now: moment.now, until: instant }
+        Candidate { now: moment.now, until: instant, given: false }
     };
     let cut = cut(until, step);
     let reached = instant.saturating_sub(until.saturating_sub(cut));
@@ -214,12 +218,13 @@ async fn candidates<D: SourceDatabase, T>(
         let until = clock[1..].iter().copied().min().unwrap_or(clock[0]);
         match candidates.iter_mut().find(|known| (known.now - clock[0]).abs() < SAME) {
             Some(known) => known.until = known.until.min(until),
-            None => candidates.push(Candidate { now: clock[0], until }),
+            None => candidates.push(Candidate { now: clock[0], until, given: false }),
         }
     }
     candidates.sort_by_key(|candidate| candidate.now);
-    if local && D::READS_BY_GIVEN_ZONE && clauses.config.zone_given {
-        candidates.retain(|candidate| candidate.now - configured[0] < SAME);
+    let given = local && D::PREFERS_GIVEN_ZONE && clauses.config.zone_given;
+    for candidate in candidates.iter_mut().filter(|_| given) {
+        candidate.given = (candidate.now - configured[0]).abs() < SAME;
     }
     Ok(candidates)
 }
@@ -237,6 +242,15 @@ async fn choose<D: SourceDatabase, T>(
         // A coarse time may be rounded up.
         let after = earlier.now.saturating_add(step.max(SECOND));
         let timestamp = clauses.timestamp::<D>();
+        if earlier.given {
+            let recent = clauses.clock::<D>(earlier.now.saturating_sub(RECENT))?;
+            let now = clauses.clock::<D>(after)?;
+            let condition = format!("{timestamp} > {recent} AND {timestamp} <= {now}");
+            if database.any(&from, &condition).await? {
+                candidates.pop();
+                continue;
+            }
+        }
         let (after, until) = (clauses.clock::<D>(after)?, clauses.clock::<D>(later.now)?);
         let condition = format!("{timestamp} > {after} AND {timestamp} <= {until}");
         if database.any(&from, &condition).await? {

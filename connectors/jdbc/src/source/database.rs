@@ -196,9 +196,9 @@ pub trait SourceDatabase: Sized + Send + 'static {
     const QUOTE: Quote;
     /// Names of the connection's parameters that are known.
     const PARAMETERS: &'static [&'static str];
-    /// Whether times without zone are never read beyond the clock of `db.timezone`, where that is given. As the JVM's
-    /// connector, which asks MySQL for its own clock alone.
-    const READS_BY_GIVEN_ZONE: bool = false;
+    /// Whether a `db.timezone` that is given says by which clock times without zone were stamped, where that clock has
+    /// stamped anything of late. The JVM's connector goes by it alone, but on MySQL by the server's clock.
+    const PREFERS_GIVEN_ZONE: bool = false;
     /// Whether it can tell that something was committed: [`listen`](Self::listen), [`install_trigger`](Self::install_trigger).
     const NOTIFIES: bool = false;
     /// A column's type.

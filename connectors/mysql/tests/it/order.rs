@@ -80,6 +80,24 @@ async fn keys_of_tables_that_are_made_tell_apart_what_kafka_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_padded_when_stored_are_one_row_in_order() {
+    for (table, ty) in
+        [("o_fixed_b", "binary(3)"), ("o_fixed_c", "char(3) COLLATE utf8mb4_nopad_bin")]
+    {
+        sql(&format!("CREATE TABLE {table} (k {ty} PRIMARY KEY, v int)"));
+        let pad = if ty.starts_with("binary") { "\\u0000" } else { " " };
+        let rows = [
+            r#"{"k":"é","v":1}"#.to_owned(),
+            format!(r#"{{"k":"é{pad}","v":2}}"#),
+            r#"{"k":"é","v":3}"#.to_owned(),
+        ];
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        stored(&[("topics", table), ("pk.fields", "k")], &rows).await;
+        assert_eq!(sql(&format!("SELECT v FROM {table}")), "3", "{ty}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn zero_is_an_id_too() {
     sql("CREATE TABLE o_zero (id int PRIMARY KEY AUTO_INCREMENT, v varchar(9))");
     stored(&[("topics", "o_zero")], &[r#"{"id":0,"v":"zero"}"#, r#"{"id":1,"v":"one"}"#]).await;
