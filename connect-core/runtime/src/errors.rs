@@ -349,9 +349,12 @@ impl ErrorPolicy {
             header("__connect.errors.exception.stacktrace", error.trace());
         }
         // What is too large for a topic is so for the queue, too: the headers tell whose it was.
-        let fits = queue.producer.longest(None).is_none_or(|longest| message.size() <= longest);
-        if !fits {
+        let longest = queue.producer.longest(None).unwrap_or(usize::MAX);
+        if message.size() > longest {
             message.value = None;
+        }
+        if message.size() > longest {
+            message.key = None;
         }
         let append = Append { messages: vec![(queue.topic.clone(), vec![message])], offset: None };
         queue.producer.append(append).await?.await

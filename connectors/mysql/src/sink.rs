@@ -485,7 +485,7 @@ impl SinkDatabase for MySqlWriter {
         }
         let ty = match (schema.logical_name(), &schema.ty) {
             (Some(logical::DECIMAL), _) => {
-                return format!("DECIMAL(65,{})", schema.scale().clamp(0, 38));
+                return format!("DECIMAL(65,{})", schema.scale().clamp(0, 30));
             }
             (Some(logical::DATE), _) => "DATE",
             (Some(logical::TIME), _) => "TIME(3)",

@@ -185,6 +185,10 @@ impl Keys {
     pub(super) fn end(&mut self) {
         self.ends.push(self.bytes.len());
     }
+    /// Makes the key differ from all others; `n` is the position of its record.
+    pub(super) fn alone(&mut self, n: usize) {
+        self.part(3, &(n as u64).to_be_bytes());
+    }
     fn of(&self, n: usize) -> &[u8] {
         let start = if n == 0 { 0 } else { self.ends[n - 1] };
         &self.bytes[start..self.ends[n]]

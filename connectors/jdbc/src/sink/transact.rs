@@ -133,6 +133,10 @@ impl Writing<'_> {
     ) -> Error {
         let Self { config, format, values, .. } = self;
         let Some(plan) = of.rows.plans.first() else { return error };
+        // What was found to be wrong here names its column already.
+        if std::error::Error::source(&error).is_none() {
+            return error;
+        }
         let (columns, records) = (bound(plan, &of.table), &[record][..]);
         let write = Write {
             operation: Operation::Insert,
@@ -207,9 +211,16 @@ impl<'p, 'b> Target<'p, 'b> {
     fn keys<'r>(&self, records: impl Iterator<Item = (usize, &'r SinkRecord)>) -> Result<Keys> {
         let Writing { format, values, .. } = self.writing;
         let mut keys = Keys::default();
-        for (plan, record) in records {
+        for (n, (plan, record)) in records.enumerate() {
+            let mut has_null = false;
             for (mapped, column) in self.bound[plan].iter().filter(|(mapped, _)| mapped.key) {
-                cell(&values.of(record, mapped), mapped, column, format, &mut keys)?;
+                let value = values.of(record, mapped);
+                has_null |= value.is_null();
+                cell(&value, mapped, column, format, &mut keys)?;
+            }
+            if has_null {
+                // No unique index takes two nulls for the same, and no condition finds one.
+                keys.alone(n);
             }
             keys.end();
         }

@@ -72,6 +72,14 @@ async fn what_the_database_generates_is_left_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_nulls_are_not_one_key() {
+    sql("CREATE TABLE o_nulls (id int UNIQUE, v text)");
+    let rows = [r#"{"id":null,"v":"c"}"#, r#"{"id":null,"v":"d"}"#, r#"{"id":9,"v":"e"}"#];
+    stored(&[("topics", "o_nulls")], &rows).await;
+    assert_eq!(sql("SELECT id, v FROM o_nulls ORDER BY v"), "|c\n|d\n9|e");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn upserts_need_a_unique_index_on_their_key() {
     sql(
         "CREATE TABLE o_keyless (id int, v int); CREATE UNIQUE INDEX ON o_keyless (id) WHERE v > 0",
