@@ -316,6 +316,10 @@ fn number(
             Some(micros) => civil_time(micros, kind, format, out),
             None => misfit("no time of day"),
         },
+        // Nanoseconds of infinity do not fit, and are the last that do.
+        Meaning::Timestamp(Unit::Nanos) if matches!(n, i64::MIN | i64::MAX) => {
+            times::infinite(n > 0, kind, format, out)
+        }
         Meaning::Timestamp(unit) => match unit.micros(n) {
             Some(micros) => civil_timestamp(micros, kind, format, out),
             None if times::is_infinite_millis(n) => times::infinite(n > 0, kind, format, out),

@@ -103,6 +103,8 @@ fn numbers_that_are_times() {
         ("time.Year", Type::Int32, 2021, (&Kind::Year, "year"), "2021"),
         ("time.MicroDuration", Type::Int64, -5, INTERVAL, "'-5 microseconds'"),
         ("time.MicroTimestamp", Type::Int64, 9_223_372_036_825_200_000, STAMP, "'infinity'"),
+        ("time.NanoTimestamp", Type::Int64, i64::MIN, STAMP, "'-infinity'"),
+        ("time.NanoTimestamp", Type::Int64, i64::MAX, STAMPTZ, "'infinity'"),
         ("time.Timestamp", Type::Int64, -9_223_372_036_832_400, STAMP, "'-infinity'"),
         ("time.Timestamp", Type::Int64, 9_223_372_036_825_200_000, STAMPTZ, "'infinity'"),
     ] {
