@@ -31,8 +31,8 @@ const CHANGES: usize = 20;
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
     known: HashMap<TableName, (Arc<Table>, Instant)>,
-    /// Tables that were warned of: their keys take different texts for the same.
-    warned: Vec<TableName>,
+    /// Tables whose keys were looked at: those that take different texts for the same are warned of once.
+    seen: Vec<TableName>,
 }
 
 /// What definitions are made with.
@@ -167,9 +167,10 @@ impl Definitions {
 
     /// Warns once of a key whose texts the database does not tell apart as Kafka's keys do.
     fn warn_of_keys(&mut self, name: &TableName, table: &Table, rows: &Rows<'_>) {
-        if self.warned.contains(name) {
+        if self.seen.contains(name) {
             return;
         }
+        self.seen.push(name.clone());
         let Some(plan) = rows.plans.first() else { return };
         let fields = plan.mapped.iter();
         let columns = table.columns_for(plan.mapped.iter().map(|mapped| &*mapped.name));
@@ -179,7 +180,6 @@ impl Definitions {
         });
         let folded: Vec<&str> = folded.collect();
         if !folded.is_empty() {
-            self.warned.push(name.clone());
             tracing::warn!(
                 table = name.qualified(),
                 columns = folded.join(","),
